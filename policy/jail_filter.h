@@ -1,0 +1,16 @@
+/*
+ * The system call filters of the jail: lists in jail_filter.c, built once, entered later. What is not on the list kills
+ * the process; so do calls of another architecture (int 0x80, x32).
+ */
+#ifndef GRAFTD_POLICY_JAIL_FILTER_H
+#define GRAFTD_POLICY_JAIL_FILTER_H
+
+/* In order: each list is entered in addition to the one before it. */
+enum jail_filter { JAIL_FILTER_TEMPLATE, JAIL_FILTER_WORKER, JAIL_FILTER_COUNT };
+
+/* Builds all. 0, or -1 with errno. */
+int jail_filter_prepare(void);
+/* Shuts. 0, or -1 with errno. no_new_privs must be set. */
+int jail_filter_enter(enum jail_filter which);
+
+#endif

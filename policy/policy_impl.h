@@ -1,0 +1,73 @@
+/*
+ * The policy as it is filled (policy_loader.h) and answers (policy.c). No other file includes this.
+ */
+#ifndef GRAFTD_POLICY_POLICY_IMPL_H
+#define GRAFTD_POLICY_POLICY_IMPL_H
+
+#include "policy/policy.h"
+#include "policy/quantity.h"
+
+enum {
+    POLICY_FILE_MAX = 64,     /* files of a directory */
+    POLICY_RULE_MAX = 65536,  /* rules of one block */
+    POLICY_GRAFT_MAX = 1024,  /* graft blocks */
+    POLICY_CALLER_MAX = 4096, /* caller blocks */
+    POLICY_SOCKET_MAX = 107,  /* bytes: what a socket's address holds */
+};
+
+/* `limit`, `txn` and `history` at the top level, in the order of daemon_quantities. */
+enum daemon_item {
+    DAEMON_KEY,
+    DAEMON_VALUE,
+    DAEMON_CLIENTS,
+    DAEMON_QUEUE,
+    DAEMON_LOCK_WAIT,
+    DAEMON_CACHE,
+    DAEMON_DRAIN,
+    DAEMON_SPILL,
+    DAEMON_HISTORY_KEEP,
+    DAEMON_HISTORY_SIZE,
+    DAEMON_ITEM_COUNT,
+};
+
+extern const struct quantity daemon_quantities[DAEMON_ITEM_COUNT];
+extern const struct quantity item_quantities[ITEM_COUNT]; /* in the order of enum item */
+
+/* `graft NAME { … }`, and `graft default { … }`. */
+struct graft_block {
+    char *name; /* owned; "default" */
+    struct place place;
+    struct setting settings[ITEM_COUNT]; /* value is 0 where the place is none */
+    struct policy_rules rules;
+};
+
+enum caller_kind { CALLER_ANY, CALLER_USER, CALLER_GROUP };
+
+/* `caller … { … }` */
+struct caller_block {
+    enum caller_kind kind;
+    uint32_t id; /* uid or gid */
+    struct place place;
+    struct policy_rules rules;
+};
+
+struct policy {
+    uid_t owner;
+    char *files[POLICY_FILE_MAX]; /* owned; places point here */
+    size_t file_count;
+    char *data, *socket; /* owned */
+    mode_t socket_mode;
+    gid_t socket_group;
+    enum durability durability;
+    bool sandbox_degraded;
+    struct place data_place, socket_place, durability_place, sandbox_place;
+    struct setting settings[DAEMON_ITEM_COUNT];
+    struct policy_limits limits; /* the same, for those who ask */
+    struct graft_block standard; /* `graft default`; line 0: not in the file */
+    struct graft_block *grafts;  /* owned */
+    size_t graft_count, graft_cap;
+    struct caller_block *callers; /* owned */
+    size_t caller_count, caller_cap;
+};
+
+#endif
