@@ -1,0 +1,153 @@
+/*
+ * What txn.c, batch.c and scan.c share, and nobody else sees.
+ *
+ *     txn.c    a transaction's life and its operations      batch.c  what is decided, on its way to disk
+ *     scan.c   reading a range
+ *
+ * A transaction, and what is true in each state (txn_check says the same in code):
+ *
+ *     IDLE ─► OPEN ─► COMMITTING ─► ENDED ─► IDLE
+ *               │         │           ▲
+ *               └─────────┴► UNDOING ─┘
+ *
+ *     IDLE        on the free list
+ *     OPEN        the caller's; on manager.open
+ *     COMMITTING  decided. In a batch; or, having changed nothing, among the readers of the batch that it depends on
+ *     UNDOING     nothing of it is left in memory. Waits for an early write of it to land, then for STORE_UNDO, then, as a reader, for
+ *                 the batch that it depends on
+ *     ENDED       on manager.ending until ended() was called; kept while a batch still tells its row
+ */
+#ifndef GRAFTD_TXN_INSIDE_H
+#define GRAFTD_TXN_INSIDE_H
+
+#include "txn/txn.h"
+#include "txn/undo.h"
+
+enum {
+    BATCH_ITEM_MAX = 1024,            /* transactions in one batch */
+    BATCH_BYTES_MAX = 8 * 1024 * 1024, /* a batch that reached it takes no more */
+    BATCH_SPARE_MAX = 4,
+    ID_BLOCK = 1000,                  /* ids reserved at a time; renewed when half of them are used */
+    ID_BLOCK_MAX = 1 << 20,
+    TXN_SPARE_MAX = 256,              /* ended transactions kept for reuse */
+    TXN_NAMES_INLINE = 128,           /* bytes of origin names that cost no allocation */
+};
+
+enum txn_state { TXN_IDLE, TXN_OPEN, TXN_COMMITTING, TXN_UNDOING, TXN_ENDED };
+
+struct txn {
+    struct txn_manager *m;
+    struct lock_holder locks;
+    uint64_t id;
+    enum txn_state state;
+    struct list link;          /* manager.open, .ending, .spare; or batch.readers */
+    struct list wake_link;     /* kv_entry.waiters while an image is read; then manager.waking */
+    struct list deadline_link; /* manager.lock_waits while waiting for a lock */
+    struct list spilled_link;  /* manager.spilled from the first early write to the end */
+    bool waiting;              /* the last operation said ERR_WAIT and nobody woke it since */
+    bool waiting_room;         /* it waits for an early write to land */
+    bool told;                 /* ended() was called */
+    bool row;                  /* the abort leaves a row in the history */
+    bool spill_stored;         /* an early write is on disk */
+    uint64_t depends;          /* newest batch that it read from */
+    struct undo_log log;       /* effects made since the last early write */
+    struct undo_log spilling;  /* effects of the early write in spill_batch */
+    uint64_t spill_batch;      /* 0: none is on its way */
+    uint64_t spilled;          /* effects placed in early writes */
+    uint64_t effect_count;     /* made in all */
+    struct store_request *undo; /* owned; taken at the first early write, so that an abort needs no memory */
+    struct scan *scan;         /* owned; NULL: none */
+    struct kv_entry *reached;  /* the key of the last operation, pinned; NULL: none */
+    struct blob *borrowed;     /* owned reference: what txn_get handed out */
+    size_t item_count;         /* batch items that refer to it */
+    struct txn_events events;
+    void *owner; /* the caller's */
+    struct failure failure; /* OPEN: why it can only be aborted; ENDED: how it ended */
+    struct store_history history;
+    char *names; /* names_small or owned */
+    char names_small[TXN_NAMES_INLINE];
+};
+
+enum item_kind {
+    ITEM_COMMIT, /* a decided transaction: txn.log */
+    ITEM_SPILL,  /* an early write: txn.spilling */
+    ITEM_ROW,    /* the history row of an aborted one */
+};
+
+struct batch_item {
+    struct txn *txn;
+    enum item_kind kind;
+};
+
+struct batch {
+    struct list link; /* manager.batches, oldest first */
+    struct txn_manager *m;
+    uint64_t number;
+    struct batch_item *items;    /* owned */
+    struct store_entry *entries; /* owned; filled when it is submitted */
+    size_t count, cap;           /* of items and entries */
+    struct store_effect *effects; /* owned; filled when it is submitted */
+    size_t effect_count, effect_cap;
+    uint64_t bytes;
+    struct list readers; /* transactions that end with it and have no item */
+    struct store_request request;
+};
+
+struct txn_manager {
+    struct txn_options options;
+    struct store *store; /* borrowed */
+    struct lock_table locks;
+    struct kv kv;
+    int64_t now_ms; /* of the last poll */
+    bool asked;     /* wanted() was called since the last poll began */
+    bool poisoned;
+    struct list open, waking, ending, lock_waits, spilled, spare;
+    size_t spare_count;
+    struct list batches, spare_batches;
+    size_t spare_batch_count;
+    struct batch *in_flight; /* the first of batches, when it was submitted */
+    uint64_t batch_next;
+    size_t request_count; /* the store has */
+    uint64_t id_next, id_reserved; /* ids up to id_reserved are ours also after a crash */
+    uint64_t id_block, id_block_began;
+    bool id_wanted;                                /* the next commit renews the reserve, if need be an empty one */
+    struct failure store_failure;                  /* the last one of a commit */
+    struct txn_stats stats;
+};
+
+/* txn.c */
+void manager_want(struct txn_manager *m);
+void manager_submit(struct txn_manager *m, struct store_request *r);
+/* It can only be aborted from now on (the first reason stays); woken if it waits. */
+void txn_doom(struct txn *t, enum err err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void txn_wake(struct txn *t);
+void txn_move(struct txn *t, enum txn_state next);
+/* To ENDED; t->failure says how. */
+void txn_end(struct txn *t);
+/* The same, once the batch it depends on is on disk. */
+void txn_end_after(struct txn *t);
+/* UNDOING: takes the next step that is possible. */
+void txn_undo_step(struct txn *t);
+/* Freed if it was told and no batch refers to it. */
+void txn_release(struct txn *t);
+/* Begins an operation: OK, or why it can only be aborted. */
+enum err txn_enter(struct txn *t, struct failure *why);
+enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why);
+/* The pinned entry's image is known (OK), is being read (ERR_WAIT), or cannot be. Notes what t depends on. */
+enum err txn_see(struct txn *t, struct kv_entry *e, struct failure *why);
+
+/* batch.c */
+/* Adds an item to the filling batch, with room for its effects. ERR_NOMEM: nothing happened. */
+enum err batch_add(struct txn *t, enum item_kind kind, const struct undo_log *log, uint64_t *number);
+/* Submits the next batch if none is in flight and there is one. */
+void batch_submit(struct txn_manager *m);
+/* NULL: it has ended. */
+struct batch *batch_find(struct txn_manager *m, uint64_t number);
+/* Nothing new is accepted, what is not submitted yet fails with ERR_STORAGE. */
+void manager_poison(struct txn_manager *m);
+void batch_free_spare(struct txn_manager *m);
+
+/* scan.c */
+void scan_close(struct txn *t); /* harmless without a scan */
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * The engine behind store_sqlite.c, synchronous: one SQLite connection, used by one thread at a time.
+ * Private to txn/sqlite_*.c and store_sqlite.c, and the only includer of sqlite3.h: a change of engine
+ * stops here, and no code of SQLite's leaves these files untranslated.
+ *
+ *     sqlite_open.c       the directory's lock, which files are ours, the connection
+ *     sqlite_statement.c  the tables, every statement, what SQLite's codes mean
+ *     sqlite_write.c      groups of commits, undo, recovery
+ *     sqlite_read.c       the questions
+ *     sqlite_tidy.c       forgetting old history, checkpoints
+ *     sqlite_backup.c     a copy taken while running
+ *
+ * Invariants: between two calls no SQLite transaction is open. Once db->poison is set,
+ * nothing is written any more: what is on disk is for the next open to recover.
+ *
+ * One connection is not a habit but a must: SQLite before 3.51.3 can damage a database when one
+ * connection writes while another checkpoints.
+ */
+#ifndef GRAFTD_TXN_SQLITE_H
+#define GRAFTD_TXN_SQLITE_H
+
+#include "txn/store.h"
+
+#include <limits.h>
+#include <sqlite3.h>
+
+enum {
+    DB_APPLICATION_ID = 0x67726674, /* "grft" */
+    DB_FORMAT = 1,                  /* user_version: the schema in sqlite_statement.c */
+    DB_PAGE_SIZE = 4096,
+    DB_CACHE_KIB = 32 * 1024,
+    DB_KEY_MAX = 4096,              /* bytes */
+    DB_VALUE_MAX = 16 * 1024 * 1024 /* bytes */
+};
+
+/* Every statement, prepared once; the texts are in sqlite_statement.c. */
+enum query {
+    Q_BEGIN, Q_COMMIT, Q_ROLLBACK,
+    Q_KV_GET, Q_KV_SCAN, Q_KV_PUT, Q_KV_DEL,
+    Q_TXN_PUT, Q_TXN_STATE, Q_TXN_OPEN, Q_TXN_OLDEST, Q_TXN_DEL, Q_TXN_END, Q_TXN_LIST, Q_TXN_SHOW,
+    Q_UNDO_ADD, Q_UNDO_BACK, Q_UNDO_DEL, Q_UNDO_DEL_SOME, Q_UNDO_COUNT, Q_UNDO_LIST,
+    Q_META_GET, Q_META_PUT,
+    Q_GRAFT_PUT, Q_GRAFT_DEL, Q_GRAFT_COUNT, Q_GRAFT_LIST,
+    Q_COUNT
+};
+
+/* What meta holds, as it will be when the open SQLite transaction commits. */
+struct ledger {
+    uint64_t reserve;        /* txn_reserve: ids up to this may have been given out */
+    uint64_t history_bytes;  /* estimate of what txn and undo hold */
+    uint64_t history_stored; /* the same as meta has it: it may lag by HISTORY_LAG_MAX */
+    uint64_t forgetting;     /* this transaction's row is gone, its undo rows are going; 0: none */
+};
+
+struct place { /* of an effect in a group of commits */
+    const struct store_effect *effect;
+    size_t order;
+};
+
+struct backup; /* sqlite_backup.c */
+
+struct db {
+    sqlite3 *handle;
+    sqlite3_stmt *query[Q_COUNT];
+    int lock_fd;             /* <directory>/lock, held for as long as we live */
+    char path[PATH_MAX];     /* <directory>/graftd.db */
+    const char *vfs;         /* borrowed, as in store_options */
+    uint64_t history_ms, history_bytes;
+    struct ledger ledger, before; /* before: as it was when the SQLite transaction began */
+    int wal_pages;           /* frames in the write-ahead log */
+    int checkpoint_at;       /* this many do not wait for a quiet moment */
+    bool full;               /* the disk was full: a checkpoint may help */
+    struct place *places;    /* owned; scratch of a commit */
+    size_t place_max;
+    struct backup *backup;   /* owned; NULL: none is running */
+    struct failure poison;   /* why nothing is done any more */
+    char engine[32];
+    struct store_facts facts;
+};
+
+/* sqlite_open.c */
+enum err db_open(struct db *db, const struct store_options *options, struct failure *why);
+void db_close(struct db *db); /* checkpoints unless poisoned */
+
+/* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is borrowed until
+ * then. An int that is returned is SQLite's code. */
+extern const char db_schema[];
+int db_prepare(struct db *db);
+void db_finalize(struct db *db);
+int db_run(struct db *db, enum query id);
+int db_meta_get(struct db *db, const char *name, uint64_t *value); /* 0 when it is not there */
+int db_meta_put(struct db *db, const char *name, uint64_t value);
+void bind_u64(sqlite3_stmt *q, int at, uint64_t v);
+void bind_text(sqlite3_stmt *q, int at, const char *text); /* NULL for NULL */
+void bind_bytes(sqlite3_stmt *q, int at, struct bytes b);
+static inline struct bytes column_bytes(sqlite3_stmt *q, int at) /* borrowed until the next step */
+{
+    const void *data = sqlite3_column_blob(q, at);
+    return bytes_of(data, (size_t)sqlite3_column_bytes(q, at));
+}
+static inline uint64_t column_u64(sqlite3_stmt *q, int at) { return (uint64_t)sqlite3_column_int64(q, at); }
+/* SQLite's code for "what we were doing", as one of our errors with its sentence. Poisons db when nothing can be trusted any more. */
+enum err db_fail(struct db *db, int code, const char *doing, struct failure *why);
+enum err db_poison(struct db *db, enum err err, struct failure *why, const char *sentence);
+
+/* sqlite_write.c: each of the first five is one SQLite transaction. The result is in why. */
+void db_commit(struct db *db, struct store_request *const *requests, size_t count, struct failure *why);
+void db_undo(struct db *db, const struct store_request *r, struct failure *why);
+void db_graft_put(struct db *db, const struct store_graft *graft, struct failure *why);
+void db_graft_del(struct db *db, const char *name, struct failure *why);
+enum err db_recover(struct db *db, uint64_t *undone, struct failure *why);
+int db_begin(struct db *db);
+/* Takes the code of what was done since db_begin, and commits or rolls back. */
+enum err db_end(struct db *db, int code, const char *doing, struct failure *why);
+
+/* sqlite_tidy.c */
+int db_forget(struct db *db, size_t rows_added); /* between db_begin and db_end: a step of forgetting old history */
+/* Background work, a bounded piece; idle: nobody waits. True: there is more to do at once. */
+bool db_tidy(struct db *db, bool idle);
+/* Moves the log into the database. False: it could not; poisoned if it must not be tried again. */
+bool db_checkpoint(struct db *db, int mode);
+void db_ledger_flush(struct db *db);
+int64_t db_now_us(void);
+static inline uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; } /* a - b, not below 0 */
+
+/* sqlite_read.c: any of GET, SCAN, LIST, SHOW, GRAFT_LIST; the answer and the result are in the request. */
+void db_read(struct db *db, struct store_request *r);
+
+/* sqlite_backup.c */
+void db_backup_start(struct db *db, struct store_request *r); /* at once failed: r->why is set and db->backup stays NULL */
+/* Copies some pages. NULL: it goes on. The request when it ended, its result in r->why. */
+struct store_request *db_backup_step(struct db *db);
+
+#endif

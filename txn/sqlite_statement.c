@@ -1,0 +1,202 @@
+/*
+ * The tables, every statement on them, and what SQLite's answers mean in our words. doc/schema.md
+ * describes the tables for people.
+ */
+#include "txn/sqlite.h"
+
+#include "lib/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char db_schema[] =
+    "CREATE TABLE kv (\n"
+    "    key   BLOB PRIMARY KEY,\n"
+    "    value BLOB NOT NULL\n"
+    ") WITHOUT ROWID;\n"
+    "CREATE TABLE txn (\n"
+    "    id       INTEGER PRIMARY KEY,\n"
+    "    graft    TEXT,    -- NULL: a plain command\n"
+    "    version  TEXT,\n"
+    "    function TEXT,    -- or the command\n"
+    "    uid      INTEGER, -- who asked\n"
+    "    gid      INTEGER,\n"
+    "    pid      INTEGER,\n"
+    "    begun_us INTEGER, -- since 1970\n"
+    "    ended_us INTEGER,\n"
+    "    outcome  TEXT,    -- committed, or the error word; NULL: begun and not ended\n"
+    "    error    TEXT,\n"
+    "    cpu_us   INTEGER,\n"
+    "    effects  INTEGER, -- made in all; undone if outcome is not committed\n"
+    "    bytes    INTEGER  -- estimate of this row and its undo rows\n"
+    ");\n"
+    "CREATE INDEX txn_open ON txn(id) WHERE outcome IS NULL;\n"
+    "CREATE TABLE undo (\n"
+    "    txn      INTEGER,\n"
+    "    seq      INTEGER, -- undone from the highest down\n"
+    "    resource TEXT,    -- k: kv\n"
+    "    key      BLOB,\n"
+    "    before   BLOB,    -- NULL: was not there\n"
+    "    after    BLOB,    -- NULL: is not there\n"
+    "    PRIMARY KEY (txn, seq)\n"
+    ") WITHOUT ROWID;\n"
+    "CREATE TABLE graft (\n"
+    "    name      TEXT PRIMARY KEY,\n"
+    "    version   TEXT,\n"
+    "    sha256    TEXT,\n"
+    "    size      INTEGER,\n"
+    "    loaded_by INTEGER, -- uid\n"
+    "    loaded_us INTEGER\n"
+    ") WITHOUT ROWID;\n"
+    "CREATE TABLE meta (\n"
+    "    name  TEXT PRIMARY KEY,\n"
+    "    value INTEGER\n"
+    ") WITHOUT ROWID;\n"
+    "CREATE VIEW history AS SELECT id, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"
+    "    coalesce(graft || '.', '') || function AS what, version, uid, gid, pid,\n"
+    "    coalesce(outcome, 'not ended') AS outcome, error, effects,\n"
+    "    (ended_us - begun_us) / 1000.0 AS ms, cpu_us / 1000.0 AS cpu_ms FROM txn;\n"
+    "CREATE VIEW changes AS SELECT txn, seq, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"
+    "    coalesce(graft || '.', '') || function AS what, uid, resource, CAST(key AS TEXT) AS key,\n"
+    "    CAST(before AS TEXT) AS before, CAST(after AS TEXT) AS after\n"
+    "    FROM undo JOIN txn ON txn.id = undo.txn ORDER BY txn, seq;\n";
+
+static const char *const texts[Q_COUNT] = {
+    [Q_BEGIN] = "BEGIN IMMEDIATE",
+    [Q_COMMIT] = "COMMIT",
+    [Q_ROLLBACK] = "ROLLBACK",
+    [Q_KV_GET] = "SELECT value FROM kv WHERE key = ?1",
+    [Q_KV_SCAN] = "SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key",
+    [Q_KV_PUT] = "REPLACE INTO kv(key, value) VALUES(?1, ?2)",
+    [Q_KV_DEL] = "DELETE FROM kv WHERE key = ?1",
+    [Q_TXN_PUT] = "INSERT INTO txn(id, graft, version, function, uid, gid, pid, begun_us, ended_us, outcome, error, cpu_us, "
+                  "effects, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+                  "ON CONFLICT(id) DO UPDATE SET graft = ?2, version = ?3, function = ?4, uid = ?5, gid = ?6, pid = ?7, "
+                  "begun_us = ?8, ended_us = ?9, outcome = ?10, error = ?11, cpu_us = ?12, effects = ?13, bytes = bytes + ?14",
+    [Q_TXN_STATE] = "SELECT outcome IS NULL, bytes FROM txn WHERE id = ?1",
+    [Q_TXN_OPEN] = "SELECT id, bytes FROM txn WHERE outcome IS NULL ORDER BY id DESC LIMIT 1",
+    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes FROM txn WHERE outcome IS NOT NULL ORDER BY id LIMIT 1",
+    [Q_TXN_DEL] = "DELETE FROM txn WHERE id = ?1",
+    [Q_TXN_END] = "UPDATE txn SET outcome = ?2, error = ?3, ended_us = ?4, bytes = ?5 WHERE id = ?1",
+    [Q_TXN_LIST] = "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
+                   "FROM txn WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+    [Q_TXN_SHOW] = "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
+                   "FROM txn WHERE id = ?1",
+    [Q_UNDO_ADD] = "INSERT INTO undo(txn, seq, resource, key, before, after) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_UNDO_BACK] = "SELECT resource, key, before FROM undo WHERE txn = ?1 ORDER BY seq DESC",
+    [Q_UNDO_DEL] = "DELETE FROM undo WHERE txn = ?1",
+    [Q_UNDO_DEL_SOME] = "DELETE FROM undo WHERE txn = ?1 AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1)",
+    [Q_UNDO_COUNT] = "SELECT count(*) FROM undo WHERE txn = ?1",
+    [Q_UNDO_LIST] = "SELECT resource, key, before, after FROM undo WHERE txn = ?1 ORDER BY seq",
+    [Q_META_GET] = "SELECT value FROM meta WHERE name = ?1",
+    [Q_META_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+    [Q_GRAFT_PUT] = "REPLACE INTO graft(name, version, sha256, size, loaded_by, loaded_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_GRAFT_DEL] = "DELETE FROM graft WHERE name = ?1",
+    [Q_GRAFT_COUNT] = "SELECT count(*) FROM graft",
+    [Q_GRAFT_LIST] = "SELECT name, version, sha256, size, loaded_by, loaded_us FROM graft ORDER BY name",
+};
+
+/* --- errors --- */
+
+enum err db_poison(struct db *db, enum err err, struct failure *why, const char *sentence)
+{
+    fail(&db->poison, ERR_STORAGE, "the store has stopped: %s; restart graftd, which recovers", sentence);
+    return fail(why, err, "%s", sentence);
+}
+
+static const char *io_what(int code)
+{
+    switch (code) {
+    case SQLITE_IOERR_READ:
+    case SQLITE_IOERR_SHORT_READ: return "reading";
+    case SQLITE_IOERR_WRITE: return "writing";
+    case SQLITE_IOERR_FSYNC:
+    case SQLITE_IOERR_DIR_FSYNC: return "syncing";
+    case SQLITE_IOERR_TRUNCATE: return "truncating";
+    default: return "at the file";
+    }
+}
+
+enum err db_fail(struct db *db, int code, const char *doing, struct failure *why)
+{
+    char text[FAILURE_TEXT_MAX];
+
+    switch (code & 0xff) {
+    case SQLITE_FULL:
+        db->full = true;
+        return fail(why, ERR_STORAGE, "the disk is full; %s was not done; free space for %s", doing, db->path);
+    case SQLITE_IOERR:
+        return fail(why, ERR_STORAGE, "an I/O error (%s) stopped %s; look after the disk of %s", io_what(code), doing, db->path);
+    case SQLITE_NOMEM:
+        return fail(why, ERR_NOMEM, "out of memory at %s; it was not done", doing);
+    case SQLITE_BUSY:
+        return fail(why, ERR_STORAGE, "%s is in use by another process; end that one first", db->path);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        snprintf(text, sizeof text, "%.250s is damaged, found at %s; restore a backup", db->path, doing);
+        return db_poison(db, ERR_STORAGE, why, text);
+    default:
+        return fail(why, ERR_STORAGE, "%s failed in %s: %s", doing, db->path,
+                    db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code));
+    }
+}
+
+/* --- statements --- */
+
+int db_prepare(struct db *db)
+{
+    int code = SQLITE_OK;
+
+    for (int i = 0; i < Q_COUNT && code == SQLITE_OK; i++)
+        code = sqlite3_prepare_v3(db->handle, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &db->query[i], NULL);
+    return code;
+}
+
+void db_finalize(struct db *db)
+{
+    for (int i = 0; i < Q_COUNT; i++) {
+        sqlite3_finalize(db->query[i]);
+        db->query[i] = NULL;
+    }
+}
+
+void bind_u64(sqlite3_stmt *q, int at, uint64_t v)
+{
+    CHECK(v <= INT64_MAX);
+    CHECK(sqlite3_bind_int64(q, at, (int64_t)v) == SQLITE_OK);
+}
+
+void bind_text(sqlite3_stmt *q, int at, const char *text)
+{
+    CHECK(sqlite3_bind_text(q, at, text, -1, SQLITE_STATIC) == SQLITE_OK);
+}
+
+void bind_bytes(sqlite3_stmt *q, int at, struct bytes b)
+{
+    CHECK(b.len <= DB_VALUE_MAX);
+    /* A null pointer would be NULL, and an empty value is not that. */
+    CHECK(sqlite3_bind_blob(q, at, b.len == 0 ? "" : b.data, (int)b.len, SQLITE_STATIC) == SQLITE_OK);
+}
+
+int db_run(struct db *db, enum query id)
+{
+    while (sqlite3_step(db->query[id]) == SQLITE_ROW)
+        ;
+    return sqlite3_reset(db->query[id]);
+}
+
+int db_meta_get(struct db *db, const char *name, uint64_t *value)
+{
+    sqlite3_stmt *q = db->query[Q_META_GET];
+
+    bind_text(q, 1, name);
+    *value = sqlite3_step(q) == SQLITE_ROW ? column_u64(q, 0) : 0;
+    return sqlite3_reset(q);
+}
+
+int db_meta_put(struct db *db, const char *name, uint64_t value)
+{
+    bind_text(db->query[Q_META_PUT], 1, name);
+    bind_u64(db->query[Q_META_PUT], 2, value);
+    return db_run(db, Q_META_PUT);
+}

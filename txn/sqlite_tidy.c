@@ -1,0 +1,161 @@
+/*
+ * What nobody waits for: forgetting old history, and moving the log into the database.
+ *
+ * History goes from the oldest, in steps of some rows: with each commit twice what it added, so that it
+ * keeps up, and more when nobody waits. Transactions that have not ended stay. Checkpoints run on the one
+ * connection, when it is quiet or when the log is long.
+ */
+#include "txn/sqlite.h"
+
+#include <time.h>
+
+enum {
+    HISTORY_LAG_MAX = 1024 * 1024, /* bytes that the estimate in meta may be off after a crash */
+    FORGET_ROWS_MIN = 64,          /* rows forgotten in one commit: this, or twice what it adds */
+    FORGET_ROWS_IDLE = 1024,
+    CHECKPOINT_IDLE = 256,         /* pages in the log that are worth a checkpoint when nobody waits */
+    CHECKPOINT_FORCED = 8192,      /* and when somebody does */
+};
+
+int64_t db_now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* --- forgetting --- */
+
+/* Deletes undo rows of a transaction whose own row is gone. Nobody sees a part of them: they are asked for through that row. */
+static int forget_undo(struct db *db, size_t *budget)
+{
+    sqlite3_stmt *q = db->query[Q_UNDO_DEL_SOME];
+    size_t gone;
+    int code;
+
+    bind_u64(q, 1, db->ledger.forgetting);
+    bind_u64(q, 2, *budget);
+    code = db_run(db, Q_UNDO_DEL_SOME);
+    gone = code == SQLITE_OK ? (size_t)sqlite3_changes(db->handle) : 0;
+    *budget -= gone;
+    if (code == SQLITE_OK && gone == 0)
+        db->ledger.forgetting = 0;
+    return code;
+}
+
+/* The oldest transaction that has ended, if it has to go; *txn is 0 if none has to. */
+static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes)
+{
+    sqlite3_stmt *q = db->query[Q_TXN_OLDEST];
+    int64_t now = db_now_us();
+    uint64_t age_ms;
+    int code;
+
+    *txn = 0;
+    code = sqlite3_step(q);
+    if (code == SQLITE_DONE)
+        db->ledger.history_bytes = 0; /* crashes leave the estimate a little off: begin anew */
+    if (code == SQLITE_ROW) {
+        age_ms = now > sqlite3_column_int64(q, 1) ? (uint64_t)(now - sqlite3_column_int64(q, 1)) / 1000 : 0;
+        *bytes = column_u64(q, 2);
+        if (age_ms >= db->history_ms || db->ledger.history_bytes > db->history_bytes)
+            *txn = column_u64(q, 0);
+    }
+    return sqlite3_reset(q);
+}
+
+/* Deletes at most so many rows of what is too old or too much. */
+static int forget(struct db *db, size_t budget)
+{
+    uint64_t txn, bytes, forgetting = db->ledger.forgetting;
+    int code = SQLITE_OK;
+
+    while (code == SQLITE_OK && budget > 0) {
+        if (db->ledger.forgetting != 0) {
+            code = forget_undo(db, &budget);
+            continue;
+        }
+        code = forget_next(db, &txn, &bytes);
+        if (code != SQLITE_OK || txn == 0)
+            break;
+        bind_u64(db->query[Q_TXN_DEL], 1, txn);
+        code = db_run(db, Q_TXN_DEL);
+        db->ledger.history_bytes = less(db->ledger.history_bytes, bytes);
+        db->ledger.forgetting = txn;
+        budget--;
+    }
+    if (code == SQLITE_OK && db->ledger.forgetting != forgetting)
+        code = db_meta_put(db, "forgetting", db->ledger.forgetting);
+    return code;
+}
+
+static int ledger_write(struct db *db, uint64_t lag_max)
+{
+    struct ledger *l = &db->ledger;
+
+    if (less(l->history_bytes, l->history_stored) + less(l->history_stored, l->history_bytes) <= lag_max)
+        return SQLITE_OK;
+    l->history_stored = l->history_bytes;
+    return db_meta_put(db, "history_bytes", l->history_bytes);
+}
+
+int db_forget(struct db *db, size_t rows_added)
+{
+    int code = forget(db, rows_added * 2 > FORGET_ROWS_MIN ? rows_added * 2 : FORGET_ROWS_MIN);
+
+    return code == SQLITE_OK ? ledger_write(db, HISTORY_LAG_MAX) : code;
+}
+
+void db_ledger_flush(struct db *db)
+{
+    struct failure why = { 0 };
+    int code = db_begin(db);
+
+    if (code == SQLITE_OK)
+        code = ledger_write(db, 0);
+    db_end(db, code, "the estimate of the history", &why); /* an estimate: if it fails it only lags */
+}
+
+/* --- the log --- */
+
+bool db_checkpoint(struct db *db, int mode)
+{
+    int code = sqlite3_wal_checkpoint_v2(db->handle, NULL, mode, NULL, NULL);
+
+    db->full = false;
+    if (code == SQLITE_OK) {
+        db->wal_pages = 0;
+        db->checkpoint_at = CHECKPOINT_FORCED;
+        return true;
+    }
+    db->checkpoint_at = db->wal_pages + CHECKPOINT_FORCED;
+    if ((code & 0xff) == SQLITE_FULL || code == SQLITE_NOMEM || code == SQLITE_BUSY || code == SQLITE_LOCKED)
+        return false;
+    /* A second try might sync nothing and say that all is well, and then the log would go: leave it for recovery. */
+    db_poison(db, ERR_STORAGE, NULL, "an I/O error hit the database file; all that was answered is in its log");
+    return false;
+}
+
+static bool forget_idle(struct db *db)
+{
+    struct failure why = { 0 };
+    uint64_t txn, bytes;
+    int code = forget_next(db, &txn, &bytes);
+
+    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0))
+        return false;
+    code = db_begin(db);
+    if (code == SQLITE_OK)
+        code = forget(db, FORGET_ROWS_IDLE);
+    return db_end(db, code, "forgetting old history", &why) == OK;
+}
+
+bool db_tidy(struct db *db, bool idle)
+{
+    if (db->poison.err != OK)
+        return false;
+    if (db->wal_pages >= db->checkpoint_at || (idle && (db->full || db->wal_pages >= CHECKPOINT_IDLE)))
+        return db_checkpoint(db, SQLITE_CHECKPOINT_PASSIVE) && idle;
+    return idle && forget_idle(db);
+}

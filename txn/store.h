@@ -1,0 +1,175 @@
+/*
+ * The one door to the engine: a struct of functions, asynchronous, whose unit is *commit a batch*.
+ *
+ * The transaction manager speaks to this and never to SQL; txn/store_sqlite.c is the real engine, on one
+ * thread, with one exclusive connection, and txn/sqlite.h is the only includer of SQLite. tests/sim has
+ * another engine that can crash.
+ *
+ * Requests are done strictly in the order of submission: a read sees every batch that was submitted
+ * before it. STORE_BACKUP alone may be overtaken: its copy holds at least all that was submitted before
+ * it, and those behind it do not wait. A request belongs to the store from submission until its done() was called, which
+ * happens inside poll() on the caller's thread, never inside submit().
+ *
+ * T4, T7: an early write carries its undo records in the same commit; what recovery finds begun and not
+ * ended, it undoes, newest first.
+ */
+#ifndef GRAFTD_TXN_STORE_H
+#define GRAFTD_TXN_STORE_H
+
+#include "lib/buf.h"
+#include "lib/list.h"
+
+#include <stdint.h>
+
+/* What a key held: nothing, or bytes. */
+struct image {
+    bool present;
+    struct bytes value;
+};
+
+/* One undo record: what changed, from what, to what. The resource is 'k' for kv. */
+struct store_effect {
+    char resource;
+    struct bytes key;
+    struct image before, after;
+};
+
+/* How a transaction is told in the history. Strings are borrowed, NULL for none. */
+struct store_history {
+    const char *graft, *version, *function; /* NULL for plain commands; function is then the command */
+    const char *outcome;                    /* "committed" or the error word; NULL: not ended yet (an early write) */
+    const char *error;                      /* sentence, NULL when committed */
+    uint32_t uid, gid, pid;
+    int64_t begun_us, ended_us; /* since 1970 */
+    uint64_t cpu_us;
+    uint64_t effect_count; /* made in all; undone if the outcome is not "committed" */
+};
+
+/* One transaction's share of a batch. Effects are applied in order: `after` becomes the stored value. first_effect is the
+ * sequence number of effects[0] within the transaction (an earlier early write carried the ones before). */
+struct store_entry {
+    uint64_t txn;
+    struct store_history history;
+    uint64_t first_effect;
+    size_t effect_count;
+    const struct store_effect *effects;
+};
+
+struct store_graft {
+    char name[64], version[32], sha256[65];
+    uint64_t size;
+    uint32_t loaded_by;
+    int64_t loaded_us;
+};
+
+/* A row of history as read back. Strings are owned by the request, NUL-ended. */
+struct store_row {
+    uint64_t txn;
+    char *graft, *version, *function, *outcome, *error; /* NULL where the column is NULL */
+    uint32_t uid, gid, pid;
+    int64_t begun_us, ended_us;
+    uint64_t cpu_us, effect_count;
+};
+
+struct store_pair {
+    struct bytes key;
+    struct image value;
+};
+
+enum store_kind {
+    STORE_COMMIT,     /* in: entries, txn_reserve. All or nothing, as durable as the store was opened to be */
+    STORE_GET,        /* in: keys[n]. out: pairs[n] */
+    STORE_SCAN,       /* in: prefix, from, count_max. out: pairs, in byte order, keys >= from that begin with prefix; more */
+    STORE_UNDO,       /* in: txn, history (how it ended). Takes back what early writes of it stored, newest first, and ends it.
+                         Nothing happens to a transaction that has ended: twice is the same as once (T5) */
+    STORE_LIST,       /* in: count_max, txn (ids below this, 0: from the newest). out: rows, newest first; more */
+    STORE_SHOW,       /* in: txn. out: rows (0 or 1), effects, oldest first: all that are kept, or none */
+    STORE_BACKUP,     /* in: path (absolute; must not exist, nor path.partial). A consistent copy, taken while running, of whole
+                         transactions only: what is begun and not ended in it is undone in the copy */
+    STORE_GRAFT_PUT,  /* in: graft */
+    STORE_GRAFT_DEL,  /* in: graft.name */
+    STORE_GRAFT_LIST, /* out: grafts */
+};
+
+enum {
+    STORE_PAIR_MAX = 4096, STORE_ROW_MAX = 4096, /* per request; a larger count_max is taken as this */
+    STORE_ANSWER_MAX = 64 * 1024 * 1024,         /* bytes of one request's out side. SCAN and LIST stop early and set more */
+    STORE_QUEUE_MAX = 65536,                     /* requests submitted and not done; the caller keeps below */
+};
+
+struct store_request {
+    enum store_kind kind;
+    struct list link; /* the store's */
+    void (*done)(struct store_request *); /* on the caller's thread, inside poll */
+    void *owner;                          /* the caller's */
+    struct failure why;                   /* OK; ERR_STORAGE: not done, cleanly; ERR_UNKNOWN: an I/O error hit the commit itself,
+                                             the store takes no more requests (all later ones get ERR_STORAGE). ERR_NOMEM: not
+                                             done; ERR_LIMIT: an answer above STORE_ANSWER_MAX; ERR_BADARG: the backup exists */
+    /* in: borrowed until done */
+    const struct store_entry *entries;
+    size_t entry_count;
+    uint64_t txn_reserve; /* ids up to this may be in use: txn_next after a crash is above it. 0: as before */
+    const struct bytes *keys;
+    size_t key_count;
+    struct bytes prefix, from;
+    size_t count_max;
+    uint64_t txn;
+    struct store_history history;
+    const char *path;
+    struct store_graft graft;
+    /* out: owned by the request, freed by store_request_fini() */
+    struct store_pair *pairs;
+    size_t pair_count;
+    bool more;
+    struct store_row *rows;
+    size_t row_count;
+    struct store_effect *effects;
+    size_t effect_count;
+    struct store_graft *grafts;
+    size_t graft_count;
+    void *memory; /* what the above point into */
+};
+
+void store_request_fini(struct store_request *r); /* frees the out side */
+
+/* For engines: zeroed memory of the request's out side, freed by store_request_fini. NULL with r->why set: ERR_NOMEM, or
+ * ERR_LIMIT past STORE_ANSWER_MAX. */
+void *store_request_alloc(struct store_request *r, size_t size);
+/* Copies, NUL behind (not counted). An empty one is not NULL. */
+void *store_request_copy(struct store_request *r, struct bytes b);
+
+/* What the engine can do and what it found at start. */
+struct store_facts {
+    const char *engine; /* "sqlite 3.40.1" */
+    uint64_t txn_next;  /* first id that was never given out */
+    uint64_t undone;    /* transactions that recovery took back at open */
+    uint64_t key_max, value_max; /* bytes */
+};
+
+struct store {
+    const struct store_ops *ops;
+};
+
+struct store_ops {
+    void (*submit)(struct store *, struct store_request *);
+    /* Calls done() of what has finished. The wake function given at open says when to. */
+    void (*poll)(struct store *);
+    const struct store_facts *(*facts)(const struct store *);
+    /* Finishes what was submitted (their done() is called), closes, frees. */
+    void (*close)(struct store *);
+};
+
+struct store_options {
+    const char *directory;  /* exists, ours; the database is <directory>/graftd.db */
+    int synchronous;        /* 2 full, 1 normal, 0 off */
+    uint64_t history_ms, history_bytes; /* how much of the past is kept, at most; 0: nothing */
+    const char *vfs;                    /* which of SQLite's file layers; NULL: the usual one. Tests put failing disks here */
+    void (*wake)(void *);   /* called from the store's thread: poll() has something to do. Must be thread-safe */
+    void *wake_arg;
+};
+
+/* Opens or creates, recovers, starts the thread. ERR_STORAGE with a sentence: in use by another process, not a graftd database,
+ * damaged, newer format, disk full, … Nothing is changed then. */
+enum err store_sqlite_open(const struct store_options *options, struct store **out, struct failure *why);
+
+#endif

@@ -1,0 +1,324 @@
+/*
+ * The store on its thread: two lists and one worker. The caller's thread submits and polls; the store's
+ * thread serves in order, merges neighbouring commits into one, and tidies up when nobody waits. What is
+ * done to the database is in txn/sqlite_*.c; here is only who waits for whom.
+ *
+ *     submit ──► waiting ──► store's thread: db_commit, db_read, … ──► finished ──► poll ──► done()
+ *
+ * Invariants: a request is on one list, or in the thread's hands, or in a backup. wake() is called once
+ * each time that finished stops being empty. The database belongs to the thread from its start to its end.
+ */
+#include "lib/check.h"
+#include "txn/sqlite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    GROUP_MAX = 64,   /* neighbouring commits merged into one */
+    QUIET_MS = 20,    /* without requests: time to tidy up */
+    TIDY_MS = 5000,   /* between looks for old history when nothing happens */
+};
+
+struct store_sqlite {
+    struct store base;
+    void (*wake)(void *);
+    void *wake_arg;
+    size_t outstanding; /* submitted and not done; the caller's thread alone */
+    pthread_t thread;
+    struct db db;         /* the store's thread alone */
+    struct list backups;  /* the store's thread alone: those that wait for the running one */
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t more;  /* something is waiting, or stop */
+    pthread_cond_t some;  /* something is finished */
+    struct list waiting, finished;
+    bool stop;
+};
+
+static struct store_sqlite *of(const struct store *store) { return (struct store_sqlite *)(void *)store; }
+
+static void list_move_all(struct list *from, struct list *to)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
+/* --- the store's thread --- */
+
+static void finish_all(struct store_sqlite *s, struct list *requests)
+{
+    bool first;
+
+    pthread_mutex_lock(&s->lock);
+    first = list_empty(&s->finished) && !list_empty(requests);
+    list_move_all(requests, &s->finished);
+    pthread_cond_signal(&s->some);
+    pthread_mutex_unlock(&s->lock);
+    if (first)
+        s->wake(s->wake_arg);
+}
+
+static void finish(struct store_sqlite *s, struct store_request *r)
+{
+    struct list one;
+
+    list_init(&one);
+    list_push(&one, &r->link);
+    finish_all(s, &one);
+}
+
+static struct store_request *request_of(struct list *node) { return list_entry(node, struct store_request, link); }
+
+/* Commits what stands at the head of the list, and the commits right behind it. */
+static void serve_commits(struct store_sqlite *s, struct list *work)
+{
+    struct store_request *group[GROUP_MAX];
+    struct failure why = { 0 };
+    struct list done;
+    size_t n = 0;
+
+    list_init(&done);
+    while (n < GROUP_MAX && !list_empty(work) && request_of(list_first(work))->kind == STORE_COMMIT) {
+        group[n] = request_of(list_pop(work));
+        list_push(&done, &group[n++]->link);
+    }
+    db_commit(&s->db, group, n, &why);
+    for (size_t i = 0; i < n; i++)
+        group[i]->why = why;
+    finish_all(s, &done);
+}
+
+static void backup_next(struct store_sqlite *s)
+{
+    struct store_request *r;
+
+    while (s->db.backup == NULL && !list_empty(&s->backups)) {
+        r = request_of(list_pop(&s->backups));
+        db_backup_start(&s->db, r);
+        if (s->db.backup == NULL)
+            finish(s, r);
+    }
+}
+
+static void serve_one(struct store_sqlite *s, struct store_request *r)
+{
+    switch (r->kind) {
+    case STORE_BACKUP:
+        list_push(&s->backups, &r->link);
+        return;
+    case STORE_UNDO: db_undo(&s->db, r, &r->why); break;
+    case STORE_GRAFT_PUT: db_graft_put(&s->db, &r->graft, &r->why); break;
+    case STORE_GRAFT_DEL: db_graft_del(&s->db, r->graft.name, &r->why); break;
+    case STORE_COMMIT: /* serve_commits has these */
+    case STORE_GET:
+    case STORE_SCAN:
+    case STORE_LIST:
+    case STORE_SHOW:
+    case STORE_GRAFT_LIST: db_read(&s->db, r); break;
+    }
+    finish(s, r);
+}
+
+static void serve(struct store_sqlite *s, struct list *work)
+{
+    while (!list_empty(work)) {
+        if (request_of(list_first(work))->kind == STORE_COMMIT)
+            serve_commits(s, work);
+        else
+            serve_one(s, request_of(list_pop(work)));
+    }
+}
+
+/* A piece of what nobody waits for at once. True: there is more. */
+static bool background(struct store_sqlite *s, bool idle)
+{
+    struct store_request *r;
+
+    backup_next(s);
+    if (s->db.backup != NULL) {
+        r = db_backup_step(&s->db);
+        if (r != NULL)
+            finish(s, r);
+        db_tidy(&s->db, false);
+        return true;
+    }
+    return db_tidy(&s->db, idle);
+}
+
+/* All that is waiting, after at most wait_ms. False: nothing is, and the store closes. */
+static bool take_work(struct store_sqlite *s, int wait_ms, struct list *work)
+{
+    struct timespec until;
+    bool on;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += wait_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&s->lock);
+    while (wait_ms > 0 && list_empty(&s->waiting) && !s->stop)
+        if (pthread_cond_timedwait(&s->more, &s->lock, &until) == ETIMEDOUT)
+            break;
+    list_move_all(&s->waiting, work);
+    on = !list_empty(work) || !s->stop;
+    pthread_mutex_unlock(&s->lock);
+    return on;
+}
+
+static void *thread_main(void *arg)
+{
+    struct store_sqlite *s = arg;
+    struct list work;
+    int wait_ms = QUIET_MS;
+    bool idle;
+
+    list_init(&work);
+    while (take_work(s, wait_ms, &work)) {
+        idle = list_empty(&work);
+        serve(s, &work);
+        if (background(s, idle))
+            wait_ms = 0;
+        else
+            wait_ms = idle ? TIDY_MS : QUIET_MS;
+    }
+    db_close(&s->db);
+    return NULL;
+}
+
+/* --- the caller's thread --- */
+
+static void submit(struct store *store, struct store_request *r)
+{
+    struct store_sqlite *s = of(store);
+
+    CHECK(s->outstanding < STORE_QUEUE_MAX);
+    s->outstanding++;
+    failure_clear(&r->why);
+    pthread_mutex_lock(&s->lock);
+    list_push(&s->waiting, &r->link);
+    pthread_cond_signal(&s->more);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void poll(struct store *store)
+{
+    struct store_sqlite *s = of(store);
+    struct list finished;
+    struct store_request *r;
+
+    list_init(&finished);
+    pthread_mutex_lock(&s->lock);
+    list_move_all(&s->finished, &finished);
+    pthread_mutex_unlock(&s->lock);
+    while (!list_empty(&finished)) {
+        r = request_of(list_pop(&finished));
+        s->outstanding--;
+        r->done(r);
+    }
+}
+
+static const struct store_facts *facts(const struct store *store) { return &of(store)->db.facts; }
+
+static void wait_finished(struct store_sqlite *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (list_empty(&s->finished))
+        pthread_cond_wait(&s->some, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void store_free(struct store_sqlite *s)
+{
+    pthread_cond_destroy(&s->some);
+    pthread_cond_destroy(&s->more);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static void close_store(struct store *store)
+{
+    struct store_sqlite *s = of(store);
+
+    while (s->outstanding > 0) {
+        wait_finished(s);
+        poll(store);
+    }
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->more);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->thread, NULL);
+    store_free(s);
+}
+
+static const struct store_ops ops = { .submit = submit, .poll = poll, .facts = facts, .close = close_store };
+
+static struct store_sqlite *store_new(const struct store_options *options)
+{
+    struct store_sqlite *s = calloc(1, sizeof *s);
+    pthread_condattr_t monotonic;
+
+    if (s == NULL)
+        return NULL;
+    s->base.ops = &ops;
+    s->wake = options->wake;
+    s->wake_arg = options->wake_arg;
+    list_init(&s->backups);
+    list_init(&s->waiting);
+    list_init(&s->finished);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->more, &monotonic);
+    pthread_cond_init(&s->some, NULL);
+    pthread_condattr_destroy(&monotonic);
+    return s;
+}
+
+/* Without signals: they are the loop's. */
+static int thread_start(struct store_sqlite *s)
+{
+    sigset_t all, old;
+    int error;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    error = pthread_create(&s->thread, NULL, thread_main, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return error;
+}
+
+enum err store_sqlite_open(const struct store_options *options, struct store **out, struct failure *why)
+{
+    struct store_sqlite *s = store_new(options);
+    enum err err;
+    int error;
+
+    if (s == NULL)
+        return fail(why, ERR_NOMEM, "no memory for the store");
+    err = db_open(&s->db, options, why);
+    if (err != OK) {
+        store_free(s);
+        return err;
+    }
+    error = thread_start(s);
+    if (error != 0) {
+        db_close(&s->db);
+        store_free(s);
+        return fail(why, ERR_STORAGE, "cannot start the store's thread: %s", strerror(error));
+    }
+    *out = &s->base;
+    return OK;
+}

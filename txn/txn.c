@@ -1,0 +1,760 @@
+/*
+ * See txn.h for the contract and inside.h for the states.
+ *
+ *  1. An operation takes its lock first, then sees the image, then acts: whatever it must wait for, it has done nothing yet, and can be
+ *     asked again (strict two-phase locking, T6).
+ *  2. A change is made in place together with its undo record, or not at all (T3).
+ *  3. Nobody is called back but from txn_poll: a callback may use any function here but txn_poll itself.
+ *
+ * Must never know: SQL, clients, workers, the policy.
+ */
+#include "txn/inside.h"
+
+#include "lib/check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A transaction's states: what may follow, and what holds in it. */
+
+static bool idle_holds(const struct txn *t) { return t->log.count == 0 && t->spilling.count == 0 && t->item_count == 0; }
+static bool open_holds(const struct txn *t) { return list_linked(&t->link) && !t->told; }
+static bool committing_holds(const struct txn *t) { return t->scan == NULL && t->failure.err == OK && !t->waiting; }
+static bool undoing_holds(const struct txn *t) { return t->scan == NULL && t->log.count == 0 && t->failure.err != OK; }
+static bool ended_holds(const struct txn *t)
+{
+    return t->log.count == 0 && t->spilling.count == 0 && t->spill_batch == 0 && list_empty(&t->locks.held);
+}
+
+static const struct {
+    const char *name;
+    unsigned next; /* bits: states that may follow */
+    bool (*holds)(const struct txn *t);
+} states[] = {
+    [TXN_IDLE] = { "IDLE", 1u << TXN_OPEN, idle_holds },
+    [TXN_OPEN] = { "OPEN", 1u << TXN_COMMITTING | 1u << TXN_UNDOING, open_holds },
+    [TXN_COMMITTING] = { "COMMITTING", 1u << TXN_UNDOING | 1u << TXN_ENDED, committing_holds },
+    [TXN_UNDOING] = { "UNDOING", 1u << TXN_ENDED, undoing_holds },
+    [TXN_ENDED] = { "ENDED", 1u << TXN_IDLE, ended_holds },
+};
+
+void txn_move(struct txn *t, enum txn_state next)
+{
+    CHECK(states[t->state].next >> next & 1u);
+    t->state = next;
+    CHECK(states[next].holds(t));
+}
+
+/* Asking for a poll, waking, ending */
+
+void manager_want(struct txn_manager *m)
+{
+    if (m->asked)
+        return;
+    m->asked = true;
+    m->options.wanted(m->options.wanted_arg);
+}
+
+void manager_submit(struct txn_manager *m, struct store_request *r)
+{
+    m->request_count++;
+    m->store->ops->submit(m->store, r);
+}
+
+void txn_wake(struct txn *t)
+{
+    t->waiting = false;
+    list_remove(&t->deadline_link);
+    list_remove(&t->wake_link);
+    list_push(&t->m->waking, &t->wake_link);
+    manager_want(t->m);
+}
+
+static struct txn *txn_of_holder(struct lock_holder *h) { return list_entry(h, struct txn, locks); }
+
+static void txn_granted(struct lock_holder *h)
+{
+    struct txn *t = txn_of_holder(h);
+
+    list_remove(&t->deadline_link);
+    if (t->waiting)
+        txn_wake(t);
+}
+
+void txn_doom(struct txn *t, enum err err, const char *format, ...)
+{
+    char text[FAILURE_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    fail(&t->failure, err, "%s", text);
+    lock_cancel(&t->m->locks, &t->locks);
+    list_remove(&t->deadline_link);
+    if (t->waiting)
+        txn_wake(t);
+}
+
+void txn_end(struct txn *t)
+{
+    txn_move(t, TXN_ENDED);
+    list_push(&t->m->ending, &t->link);
+    manager_want(t->m);
+}
+
+void txn_end_after(struct txn *t)
+{
+    struct batch *b = t->depends > t->m->kv.durable ? batch_find(t->m, t->depends) : NULL;
+
+    if (b == NULL)
+        txn_end(t);
+    else
+        list_push(&b->readers, &t->link);
+}
+
+static void txn_free(struct txn *t)
+{
+    undo_fini(&t->log);
+    undo_fini(&t->spilling);
+    free(t);
+}
+
+void txn_release(struct txn *t)
+{
+    struct txn_manager *m = t->m;
+
+    if (!t->told || t->item_count > 0)
+        return;
+    txn_move(t, TXN_IDLE);
+    if (t->names != t->names_small)
+        free(t->names);
+    free(t->undo);
+    t->undo = NULL;
+    if (m->spare_count == TXN_SPARE_MAX) {
+        txn_free(t);
+        return;
+    }
+    list_push_front(&m->spare, &t->link);
+    m->spare_count++;
+}
+
+static void txn_tell(struct txn *t)
+{
+    struct txn_manager *m = t->m;
+    bool good = t->failure.err == OK;
+
+    *(good ? &m->stats.committed : &m->stats.aborted) += 1;
+    m->stats.undone += good ? 0 : t->effect_count;
+    m->stats.open--;
+    t->events.ended(t->owner, &t->failure, good ? 0 : t->effect_count);
+    t->told = true;
+    txn_release(t);
+}
+
+/* Begin */
+
+static size_t text_size(const char *s) { return s == NULL ? 0 : strlen(s) + 1; }
+
+static const char *text_copy(char **at, const char *s)
+{
+    size_t n = text_size(s);
+    char *copy = *at;
+
+    if (s == NULL)
+        return NULL;
+    memcpy(copy, s, n);
+    *at += n;
+    return copy;
+}
+
+static bool origin_copy(struct txn *t, const struct txn_origin *o, int64_t now_us)
+{
+    size_t size = text_size(o->graft) + text_size(o->version) + text_size(o->function);
+    char *at = size <= sizeof t->names_small ? t->names_small : malloc(size);
+
+    if (at == NULL)
+        return false;
+    t->names = at;
+    t->history = (struct store_history){ .uid = o->uid, .gid = o->gid, .pid = o->pid, .begun_us = now_us };
+    t->history.graft = text_copy(&at, o->graft);
+    t->history.version = text_copy(&at, o->version);
+    t->history.function = text_copy(&at, o->function);
+    return true;
+}
+
+static struct txn *txn_new(struct txn_manager *m)
+{
+    struct list *spare = list_pop(&m->spare);
+    struct txn *t;
+
+    if (spare != NULL) {
+        m->spare_count--;
+        return list_entry(spare, struct txn, link);
+    }
+    t = malloc(sizeof *t);
+    if (t == NULL)
+        return NULL;
+    memset(t, 0, sizeof *t);
+    t->m = m;
+    t->state = TXN_IDLE;
+    undo_init(&t->log);
+    undo_init(&t->spilling);
+    return t;
+}
+
+/* All that a former life left; the rest was cleared as that one ended. */
+static void txn_reset(struct txn *t)
+{
+    t->waiting = t->waiting_room = t->told = t->row = t->spill_stored = false;
+    t->depends = t->spill_batch = t->spilled = t->effect_count = 0;
+    failure_clear(&t->failure);
+    lock_holder_init(&t->locks, txn_granted);
+}
+
+enum err txn_begin(struct txn_manager *m, const struct txn_origin *origin, const struct txn_events *events, void *owner,
+                   int64_t now_us, struct txn **out)
+{
+    struct txn *t;
+
+    if (m->poisoned)
+        return ERR_STORAGE;
+    if (!m->id_wanted && m->id_reserved + 1 - m->id_next <= m->id_block / 2) {
+        m->id_wanted = true;
+        manager_want(m);
+    }
+    if (m->id_next > m->id_reserved)
+        return ERR_BUSY;
+    t = txn_new(m);
+    if (t == NULL)
+        return ERR_NOMEM;
+    txn_reset(t);
+    if (!origin_copy(t, origin, now_us)) {
+        txn_free(t);
+        return ERR_NOMEM;
+    }
+    t->id = m->id_next++;
+    t->events = *events;
+    t->owner = owner;
+    list_push(&m->open, &t->link);
+    txn_move(t, TXN_OPEN);
+    m->stats.begun++;
+    m->stats.open++;
+    *out = t;
+    return OK;
+}
+
+uint64_t txn_id(const struct txn *t) { return t->id; }
+uint64_t txn_effect_count(const struct txn *t) { return t->effect_count; }
+
+/* Operations */
+
+enum err txn_enter(struct txn *t, struct failure *why)
+{
+    CHECK(t->state == TXN_OPEN);
+    t->waiting = t->waiting_room = false;
+    list_remove(&t->wake_link);
+    blob_drop(&t->borrowed);
+    return t->failure.err == OK ? OK : fail(why, t->failure.err, "%s", t->failure.text);
+}
+
+/* What dooms: the transaction keeps the reason, the caller gets it too. */
+static enum err doomed(struct txn *t, struct failure *why) { return fail(why, t->failure.err, "%s", t->failure.text); }
+
+static enum err no_memory(struct txn *t, struct failure *why)
+{
+    txn_doom(t, ERR_NOMEM, "no memory for the transaction's next step; try again later");
+    return doomed(t, why);
+}
+
+enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
+{
+    struct txn_manager *m = t->m;
+    enum err err = lock_take(&m->locks, &t->locks, key, mode, -1, &t->failure);
+
+    if (err != ERR_WAIT) {
+        list_remove(&t->deadline_link);
+        m->stats.deadlocks += err == ERR_DEADLOCK;
+        return err == OK ? OK : doomed(t, why);
+    }
+    t->waiting = true;
+    if (t->locks.waiting_since_ms < 0) {
+        list_remove(&t->deadline_link);
+        list_push(&m->lock_waits, &t->deadline_link);
+        manager_want(m); /* the wait is timed from the next poll on: only there is it known what time it is */
+    }
+    return ERR_WAIT;
+}
+
+struct load {
+    struct store_request request;
+    struct txn_manager *m;
+    struct kv_entry *entry; /* pinned */
+    struct bytes key;       /* the entry's */
+};
+
+static void load_answer(struct load *l)
+{
+    struct kv_entry *e = l->entry;
+    struct list *node;
+    const struct store_pair *pair = l->request.pairs;
+    struct blob *value = NULL;
+    enum err err = l->request.why.err;
+
+    e->loading = false;
+    if (err == OK && pair->value.present && (value = blob_new(pair->value.value)) == NULL)
+        err = ERR_NOMEM;
+    if (err == OK)
+        kv_set(e, value, 0);
+    while ((node = list_first(&e->waiters)) != NULL) {
+        struct txn *t = list_entry(node, struct txn, wake_link);
+        if (err == ERR_NOMEM)
+            txn_doom(t, ERR_NOMEM, "no memory for a value; try again later");
+        else if (err != OK)
+            txn_doom(t, ERR_STORAGE, "reading a key: %s", l->request.why.text);
+        else
+            txn_wake(t);
+    }
+}
+
+static void load_done(struct store_request *r)
+{
+    struct load *l = r->owner;
+
+    l->m->request_count--;
+    load_answer(l);
+    kv_unpin(&l->m->kv, l->entry);
+    store_request_fini(r);
+    free(l);
+}
+
+static enum err load_begin(struct txn_manager *m, struct kv_entry *e)
+{
+    struct load *l = calloc(1, sizeof *l);
+
+    if (l == NULL)
+        return ERR_NOMEM;
+    kv_pin(&m->kv, e);
+    e->loading = true;
+    l->m = m;
+    l->entry = e;
+    l->key = e->node.key;
+    l->request.kind = STORE_GET;
+    l->request.done = load_done;
+    l->request.owner = l;
+    l->request.keys = &l->key;
+    l->request.key_count = 1;
+    manager_submit(m, &l->request);
+    return OK;
+}
+
+enum err txn_see(struct txn *t, struct kv_entry *e, struct failure *why)
+{
+    if (e->known) {
+        if (e->batch != KV_OPEN && e->batch > t->depends)
+            t->depends = e->batch;
+        return OK;
+    }
+    if (!e->loading && load_begin(t->m, e) != OK)
+        return no_memory(t, why);
+    list_remove(&t->wake_link);
+    list_push(&e->waiters, &t->wake_link);
+    t->waiting = true;
+    return ERR_WAIT;
+}
+
+static void txn_let_go(struct txn *t)
+{
+    if (t->reached != NULL)
+        kv_unpin(&t->m->kv, t->reached);
+    t->reached = NULL;
+}
+
+/* Lock, then image. The entry stays pinned until the next one is reached, so that what was read for it is there when it asks again. */
+static enum err txn_reach(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
+{
+    struct kv_entry *e;
+    enum err err;
+
+    if (key.len == 0 || key.len > t->m->options.key_max)
+        return fail(why, ERR_BADARG, "a key has 1 to %llu bytes, this one %zu", (unsigned long long)t->m->options.key_max,
+                    key.len);
+    err = txn_lock(t, key, mode, why);
+    if (err != OK)
+        return err;
+    if (kv_pin_key(&t->m->kv, key, &e) != OK)
+        return no_memory(t, why);
+    txn_let_go(t);
+    t->reached = e;
+    return txn_see(t, e, why);
+}
+
+enum err txn_get(struct txn *t, struct bytes key, enum lock_mode mode, struct bytes *value, struct failure *why)
+{
+    enum err err = txn_enter(t, why);
+
+    scan_close(t);
+    if (err == OK)
+        err = txn_reach(t, key, mode, why);
+    if (err != OK)
+        return err;
+    if (t->reached->value == NULL)
+        return ERR_ABSENT;
+    t->borrowed = blob_ref(t->reached->value);
+    *value = blob_bytes(t->borrowed);
+    return OK;
+}
+
+/* T4: what is too much to keep goes to disk with its undo records. */
+static enum err txn_spill(struct txn *t)
+{
+    struct txn_manager *m = t->m;
+    enum err err;
+
+    if (t->undo == NULL && (t->undo = calloc(1, sizeof *t->undo)) == NULL)
+        return ERR_NOMEM;
+    err = batch_add(t, ITEM_SPILL, &t->log, &t->spill_batch);
+    if (err != OK)
+        return err;
+    undo_assign(&t->log, t->spill_batch);
+    undo_move(&t->spilling, &t->log);
+    t->spilled += t->spilling.count;
+    m->stats.spilled++;
+    if (!list_linked(&t->spilled_link))
+        list_push(&m->spilled, &t->spilled_link);
+    return OK;
+}
+
+/* Room for one more effect. While one early write is on its way the next one fills; when that is full too, the transaction waits. */
+static enum err txn_room(struct txn *t, struct failure *why)
+{
+    if (t->log.count == 0 || t->log.bytes <= t->m->options.spill_bytes)
+        return OK;
+    if (t->spill_batch != 0) {
+        t->waiting = t->waiting_room = true;
+        return ERR_WAIT;
+    }
+    return txn_spill(t) == OK ? OK : no_memory(t, why);
+}
+
+/* The key that was reached. after: the caller's reference, taken if OK. */
+static enum err txn_change(struct txn *t, struct blob *after, struct failure *why)
+{
+    if (undo_append(&t->log, &t->m->kv, t->reached, after) != OK)
+        return no_memory(t, why);
+    t->effect_count++;
+    t->m->stats.effects++;
+    return OK;
+}
+
+enum err txn_put(struct txn *t, struct bytes key, struct bytes value, struct failure *why)
+{
+    struct blob *after;
+    enum err err = txn_enter(t, why);
+
+    scan_close(t);
+    if (err != OK)
+        return err;
+    if (value.len > t->m->options.value_max)
+        return fail(why, ERR_LIMIT, "a value has at most %llu bytes, this one %zu",
+                    (unsigned long long)t->m->options.value_max, value.len);
+    if ((err = txn_room(t, why)) != OK || (err = txn_reach(t, key, LOCK_EXCLUSIVE, why)) != OK)
+        return err;
+    after = blob_new(value);
+    if (after == NULL)
+        return no_memory(t, why);
+    err = txn_change(t, after, why);
+    if (err != OK)
+        blob_drop(&after);
+    return err;
+}
+
+enum err txn_delete(struct txn *t, struct bytes key, struct failure *why)
+{
+    enum err err = txn_enter(t, why);
+
+    scan_close(t);
+    if (err != OK)
+        return err;
+    if ((err = txn_room(t, why)) != OK || (err = txn_reach(t, key, LOCK_EXCLUSIVE, why)) != OK)
+        return err;
+    return t->reached->value == NULL ? ERR_ABSENT : txn_change(t, NULL, why);
+}
+
+/* The end */
+
+/* No operation follows. */
+static void txn_close(struct txn *t, int64_t now_us, uint64_t cpu_us)
+{
+    CHECK(t->state == TXN_OPEN);
+    t->waiting = false;
+    list_remove(&t->wake_link);
+    list_remove(&t->deadline_link);
+    lock_cancel(&t->m->locks, &t->locks);
+    scan_close(t);
+    blob_drop(&t->borrowed);
+    txn_let_go(t);
+    list_remove(&t->link);
+    t->history.ended_us = now_us;
+    t->history.cpu_us = cpu_us;
+}
+
+static void undo_finish(struct txn *t)
+{
+    uint64_t number;
+
+    lock_release_all(&t->m->locks, &t->locks);
+    list_remove(&t->spilled_link);
+    if (t->row && !t->m->poisoned)
+        batch_add(t, ITEM_ROW, NULL, &number); /* with no memory the history lacks a row, the undo is complete all the same */
+    txn_end_after(t);
+}
+
+static void forget_key(struct bytes key, void *user)
+{
+    struct kv *kv = user;
+    struct kv_entry *e = kv_find(kv, key);
+
+    if (e != NULL && kv_durable(kv, e))
+        kv_forget(kv, e);
+}
+
+/* T10: the disk still has what this transaction wrote early, under undo records that the next start will play. */
+static void undo_failed(struct txn *t, const char *text)
+{
+    failure_clear(&t->failure);
+    fail(&t->failure, ERR_STORAGE, "taking back what was written early failed, the next start will do it: %s", text);
+    manager_poison(t->m);
+}
+
+static void undo_done(struct store_request *r)
+{
+    struct txn *t = r->owner;
+    struct txn_manager *m = t->m;
+
+    m->request_count--;
+    if (r->why.err == OK)
+        lock_each_exclusive(&t->locks, forget_key, &m->kv);
+    else
+        undo_failed(t, r->why.text);
+    store_request_fini(r);
+    undo_finish(t);
+}
+
+void txn_undo_step(struct txn *t)
+{
+    struct store_request *r = t->undo;
+
+    if (t->spill_batch != 0)
+        return; /* its end runs this again */
+    if (!t->spill_stored || t->m->poisoned) {
+        undo_finish(t);
+        return;
+    }
+    t->row = false; /* the request carries it */
+    *r = (struct store_request){ .kind = STORE_UNDO, .done = undo_done, .owner = t, .txn = t->id, .history = t->history };
+    r->history.outcome = err_word(t->failure.err);
+    r->history.error = t->failure.text;
+    r->history.effect_count = t->effect_count;
+    manager_submit(t->m, r);
+}
+
+static void txn_undo(struct txn *t, bool row)
+{
+    t->row = row;
+    undo_play(&t->log, &t->m->kv);
+    txn_move(t, TXN_UNDOING);
+    txn_undo_step(t);
+}
+
+void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us)
+{
+    uint64_t number;
+
+    txn_close(t, now_us, cpu_us);
+    if (t->failure.err == OK && t->effect_count > 0) {
+        if (batch_add(t, ITEM_COMMIT, &t->log, &number) == OK)
+            undo_assign(&t->log, number);
+        else
+            txn_doom(t, ERR_NOMEM, "no memory to commit; it was rolled back, try again later");
+    }
+    if (t->failure.err != OK) {
+        txn_undo(t, true);
+        return;
+    }
+    txn_move(t, TXN_COMMITTING);
+    if (t->spilled == 0)
+        lock_release_all(&t->m->locks, &t->locks);
+    if (t->effect_count == 0)
+        txn_end_after(t);
+}
+
+void txn_abort(struct txn *t, const struct failure *why, int64_t now_us, uint64_t cpu_us)
+{
+    txn_close(t, now_us, cpu_us);
+    if (why != NULL)
+        t->failure = *why;
+    else if (t->failure.err == OK)
+        fail(&t->failure, ERR_ABORTED, "rolled back");
+    CHECK(t->failure.err != OK);
+    txn_undo(t, why != NULL);
+}
+
+/* The manager */
+
+/* All wait equally long, so the list is in order of deadlines; those who came since the last poll are timed from now. */
+static void poll_deadlines(struct txn_manager *m)
+{
+    int64_t wait_ms = (int64_t)m->options.lock_wait_ms;
+    struct list *node;
+    char key[80];
+
+    for (node = m->lock_waits.prev; node != &m->lock_waits; node = node->prev) {
+        struct txn *t = list_entry(node, struct txn, deadline_link);
+        if (t->locks.waiting_since_ms >= 0)
+            break;
+        t->locks.waiting_since_ms = m->now_ms;
+    }
+    while ((node = list_first(&m->lock_waits)) != NULL) {
+        struct txn *t = list_entry(node, struct txn, deadline_link);
+        if (m->now_ms - t->locks.waiting_since_ms < wait_ms)
+            break;
+        m->stats.conflicts++;
+        txn_doom(t, ERR_CONFLICT, "waited %lld ms for key \"%s\", which another transaction holds; try again",
+                 (long long)wait_ms, bytes_show(lock_waits_for(&t->locks), key, sizeof key));
+    }
+}
+
+/* Takes what is there now: what the callbacks add is for the next poll. */
+static void list_take(struct list *to, struct list *from)
+{
+    list_init(to);
+    if (list_empty(from))
+        return;
+    *to = *from;
+    to->next->prev = to->prev->next = to;
+    list_init(from);
+}
+
+static void poll_callbacks(struct txn_manager *m)
+{
+    struct list ending, waking, *node;
+
+    list_take(&ending, &m->ending);
+    list_take(&waking, &m->waking);
+    while ((node = list_pop(&ending)) != NULL)
+        txn_tell(list_entry(node, struct txn, link));
+    while ((node = list_pop(&waking)) != NULL) {
+        struct txn *t = list_entry(node, struct txn, wake_link);
+        t->events.wake(t->owner);
+    }
+}
+
+void txn_poll(struct txn_manager *m, int64_t now_ms)
+{
+    m->now_ms = now_ms;
+    m->asked = false;
+    m->store->ops->poll(m->store);
+    poll_deadlines(m);
+    batch_submit(m);
+    poll_callbacks(m);
+    batch_submit(m);
+    if (list_empty(&m->ending) && list_empty(&m->waking))
+        return;
+    m->asked = false;
+    manager_want(m);
+}
+
+int64_t txn_next_deadline_ms(const struct txn_manager *m)
+{
+    struct list *node = list_first(&m->lock_waits);
+    int64_t since;
+
+    if (node == NULL)
+        return -1;
+    since = list_entry(node, struct txn, deadline_link)->locks.waiting_since_ms;
+    return since < 0 ? m->now_ms : since + (int64_t)m->options.lock_wait_ms;
+}
+
+bool txn_manager_poisoned(const struct txn_manager *m) { return m->poisoned; }
+
+void txn_stats(const struct txn_manager *m, struct txn_stats *s)
+{
+    *s = m->stats;
+    s->cache_bytes = m->kv.clean_bytes;
+    s->cache_keys = m->kv.entries.count;
+    s->dirty_keys = m->kv.pinned_count;
+}
+
+static void nap(void) { nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000 }, NULL); }
+
+static enum err ids_begin(struct txn_manager *m, struct failure *why)
+{
+    m->id_next = m->store->ops->facts(m->store)->txn_next;
+    m->id_reserved = m->id_next - 1;
+    m->id_block = ID_BLOCK;
+    m->id_wanted = true;
+    while (m->id_wanted) { /* ends: the store answers every request */
+        txn_poll(m, 0);
+        if (m->in_flight == NULL && m->id_wanted)
+            return fail(why, ERR_NOMEM, "no memory to start");
+        if (m->id_wanted)
+            nap();
+    }
+    if (m->id_reserved < m->id_next)
+        return fail(why, ERR_STORAGE, "the store cannot be written: %s", m->store_failure.text);
+    return OK;
+}
+
+enum err txn_manager_new(const struct txn_options *options, struct txn_manager **out, struct failure *why)
+{
+    struct txn_manager *m = calloc(1, sizeof *m);
+    struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->lock_waits, &m->spilled, &m->spare, &m->batches,
+                             &m->spare_batches };
+    enum err err, locks, values;
+
+    if (m == NULL)
+        return fail(why, ERR_NOMEM, "no memory to start");
+    m->options = *options;
+    m->store = options->store;
+    m->batch_next = 1;
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        list_init(lists[i]);
+    locks = lock_table_init(&m->locks);
+    values = kv_init(&m->kv, options->cache_bytes);
+    if (locks != OK || values != OK)
+        err = fail(why, ERR_NOMEM, "no memory to start");
+    else
+        err = ids_begin(m, why);
+    if (err != OK) {
+        txn_manager_free(&m);
+        return err;
+    }
+    *out = m;
+    return OK;
+}
+
+void txn_manager_free(struct txn_manager **out)
+{
+    struct txn_manager *m = *out;
+    struct list *node;
+
+    if (m == NULL)
+        return;
+    CHECK(m->stats.open == 0);
+    while (m->request_count > 0 || !list_empty(&m->batches)) { /* ends: the store answers every request */
+        txn_poll(m, m->now_ms);
+        if (m->request_count > 0)
+            nap();
+    }
+    while ((node = list_pop(&m->spare)) != NULL)
+        txn_free(list_entry(node, struct txn, link));
+    batch_free_spare(m);
+    lock_table_fini(&m->locks);
+    kv_fini(&m->kv);
+    free(m);
+    *out = NULL;
+}
