@@ -1,0 +1,93 @@
+/*
+ * The host calls of include/graft.h: each becomes at most one message. host.c: the call itself; host_kv.c: keys and
+ * values; host_reply.c: replies.
+ *
+ * There is one call at a time, in static memory; the pointer that a graft passes is never looked at. Without a call
+ * (in graft_init) everything that needs one fails with GRAFT_BAD_ARG or answers empty. What a host call gives lives
+ * in the graft's heap and so until the call ends; what does not fit is answered by GRAFT_NO_MEMORY. All of this runs
+ * in the graft's own address space and protects nobody: the daemon believes none of it.
+ */
+#ifndef GRAFTD_WORKER_HOST_H
+#define GRAFTD_WORKER_HOST_H
+
+#include "include/graft.h"
+#include "lib/value.h"
+#include "lib/wire.h"
+#include "worker/heap.h"
+
+#include <stdbool.h>
+
+enum {
+    HOST_ABORT_MAX = 255,       /* bytes of graft_abort()'s sentence */
+    HOST_LOG_MAX = 1024,        /* bytes of one line of graft_log() */
+    HOST_RANDOM_MAX = 64 * 1024, /* bytes a time */
+    HOST_PAGE = 64,             /* keys asked for at a time by a scan */
+    HOST_KNOWN_SPARE = 32,      /* undeclared keys whose values are remembered during a call */
+    HOST_DEPTH_MAX = VALUE_DEPTH_MAX - 1,
+};
+
+/* A key whose value needs no asking. */
+struct known {
+    struct bytes key; /* data NULL: free place */
+    struct bytes value;
+    enum { KNOWN_STALE, KNOWN_ABSENT, KNOWN_PRESENT } state; /* STALE: ask after all */
+};
+
+/* A scan under way: what is written behind the visited key makes its page stale. */
+struct scan {
+    struct bytes prefix, at;
+    bool stale;
+    struct scan *outer;
+};
+
+struct reply {
+    struct buf bytes;               /* lent memory, VALUE_SIZE_MAX */
+    uint64_t left[HOST_DEPTH_MAX];  /* values still missing in each open array or map */
+    unsigned depth;
+    bool done;
+};
+
+struct graft_call {
+    bool running;
+    uint32_t key_max, value_max; /* bytes */
+    struct wire_CALL message;
+    graft_bytes *keys, *args;
+    size_t key_count, arg_count;
+    uint8_t random[WIRE_SEED];
+    bool aborted;
+    char abort_text[HOST_ABORT_MAX + 1];
+    bool memory_told; /* MEMORY was sent in this call */
+    bool quiet;       /* an allocation that may fail without anyone being told */
+    struct known *known;
+    size_t known_places; /* a power of two, or 0 */
+    size_t known_spare;  /* places that may still be taken */
+    struct scan *scan;   /* innermost */
+    struct reply reply;
+};
+
+extern struct graft_call host_call;
+
+/* reply_memory: VALUE_SIZE_MAX bytes, borrowed for good. */
+void host_init(const struct wire_SPAWN *order, void *reply_memory);
+/* The heap's `refused`. */
+void host_memory_refused(const struct heap *heap, size_t wanted);
+/* From now on MEMORY may be sent: graft_init is over. */
+void host_ready(void);
+
+/* m is kept, and what it borrows, until host_end(). ERR_PROTOCOL: the message is nonsense; ERR_NOMEM. */
+enum err host_begin(const struct wire_CALL *m);
+/* Sends DONE for what the function returned. True if the worker may be used again. */
+bool host_end(int code);
+
+/* ---- between the three files ---- */
+
+/* Where the call keeps its copies; NULL is told to the daemon unless quiet. */
+void *host_alloc(size_t n);
+void *host_alloc_quiet(size_t n);
+
+enum err host_kv_begin(struct graft_call *call, struct reader *keys); /* fills keys and known */
+void host_reply_begin(struct reply *reply);
+/* False: it was opened with more values than it got. Otherwise *value is the whole reply. */
+bool host_reply_end(struct reply *reply, struct bytes *value);
+
+#endif

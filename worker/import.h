@@ -1,0 +1,10 @@
+/*
+ * What a graft may call: include/graft_import.def with addresses.
+ */
+#ifndef GRAFTD_WORKER_IMPORT_H
+#define GRAFTD_WORKER_IMPORT_H
+
+/* NULL: a graft may not call it. */
+void *import_find(const char *name);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * Everything that the worker will ever have is mapped before its jail is shut:
+ *
+ *     guard | heap: memory_max | guard       what malloc() gives, and what host calls give
+ *     guard | stack: stack_max | guard       graft code and the host calls run on it
+ *     guard | frame | guard | reply | guard  what is sent
+ *
+ * Guards are wider than any object that a compiler steps over blindly, so that running past an end is a SIGSEGV.
+ */
+#include "worker/serve.h"
+
+#include "policy/jail.h"
+#include "worker/channel.h"
+#include "worker/fault.h"
+#include "worker/heap.h"
+#include "worker/host.h"
+#include "worker/interpose.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum {
+    PAGE = 4096,
+    GUARD = 1024 * 1024,           /* bytes on each side */
+    CODE_SPACE = 64 * 1024 * 1024, /* bytes of address space for this program and its libraries */
+};
+
+static struct heap heap;
+static struct jail_limits limits;
+static const struct graft *served;
+
+/* The end of a worker that could not begin. Before the jail is shut and after it. */
+static _Noreturn void give_up(const char *text)
+{
+    channel_last_words(text);
+    _exit(1);
+}
+
+static uint64_t whole_pages(uint64_t size) { return (size + PAGE - 1) & ~(uint64_t)(PAGE - 1); }
+
+/* Memory between two guards; it costs nothing until it is touched. */
+static void *map_guarded(uint64_t size)
+{
+    uint8_t *p = mmap(NULL, size + 2 * (uint64_t)GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char text[CHANNEL_WORDS_MAX];
+
+    if (p != MAP_FAILED && mprotect(p + GUARD, size, PROT_READ | PROT_WRITE) == 0)
+        return p + GUARD;
+    snprintf(text, sizeof text, "the worker has no room for %llu bytes of memory: %s", (unsigned long long)size, strerror(errno));
+    give_up(text);
+}
+
+static void keep_channel(int channel)
+{
+    if (dup2(channel, JAIL_CHANNEL) < 0 || close_range(JAIL_CHANNEL + 1, ~0u, 0) != 0 || close_range(0, 2, 0) != 0)
+        _exit(1);
+}
+
+static _Noreturn void broken_heap(const char *what) { fault_die(what); }
+
+static void make_heap(uint64_t size)
+{
+    heap_init(&heap, map_guarded(size), size);
+    heap.refused = host_memory_refused;
+    heap.broken = broken_heap;
+}
+
+/* ---- serving, on the graft's stack ---- */
+
+static void run_init(void)
+{
+    char text[64];
+    int rc = served->init == NULL ? 0 : served->init();
+
+    if (rc != 0) {
+        snprintf(text, sizeof text, "graft_init returned %d", rc);
+        give_up(text);
+    }
+    heap_mark(&heap);
+    host_ready();
+}
+
+static bool run_call(const struct wire_CALL *m)
+{
+    enum err err;
+
+    if (m->function >= served->function_count)
+        _exit(1);
+    err = host_begin(m);
+    if (err == ERR_PROTOCOL)
+        _exit(1);
+    return host_end(err == OK ? served->functions[m->function](&host_call) : GRAFT_NO_MEMORY);
+}
+
+/* False: the call failed. */
+static bool serve_one(void)
+{
+    struct wire_CALL m;
+    struct bytes body;
+    uint8_t number;
+    enum err err = channel_receive(&number, &body);
+
+    if (number != WIRE_CALL)
+        _exit(1);
+    if (err != OK)
+        return host_end(GRAFT_NO_MEMORY);
+    if (!wire_read_CALL(body, &m))
+        _exit(1);
+    return run_call(&m);
+}
+
+static void serve(void)
+{
+    struct failure f = { .err = OK };
+
+    if (jail_worker(&limits, &f) != OK)
+        give_up(f.text);
+    run_init();
+    (void)CHANNEL_SEND(READY);
+    while (serve_one())
+        heap_reset(&heap);
+    channel_await_end();
+}
+
+/* ---- coming to be ---- */
+
+static uint64_t guarded(uint64_t size) { return whole_pages(size) + 2 * (uint64_t)GUARD; }
+
+_Noreturn void serve_run(const struct wire_SPAWN *order, const struct graft *graft, int channel)
+{
+    uint64_t heap_size = whole_pages(order->memory_max), stack_size = whole_pages(order->stack_max);
+    struct fault_place place;
+    static ucontext_t context;
+    uint8_t *stack;
+
+    keep_channel(channel);
+    served = graft;
+    channel_init(map_guarded(whole_pages(CHANNEL_FRAME_MAX)));
+    host_init(order, map_guarded(whole_pages(VALUE_SIZE_MAX)));
+    make_heap(heap_size);
+    interpose_use(&heap);
+    stack = map_guarded(stack_size);
+    place = (struct fault_place){ .guard = stack - GUARD, .guard_size = GUARD, .image = graft->image,
+                                  .image_size = graft->image_size };
+    limits = (struct jail_limits){ .stack = stack_size, .cpu_s = order->cpu_s_max,
+                                   .address_space = CODE_SPACE + graft->image_size + guarded(heap_size) + guarded(stack_size) +
+                                                    guarded(CHANNEL_FRAME_MAX) + guarded(VALUE_SIZE_MAX) };
+    if (fault_watch(&place) != 0 || getcontext(&context) != 0)
+        give_up("the worker cannot watch for faults");
+    context.uc_stack = (stack_t){ .ss_sp = stack, .ss_size = stack_size };
+    context.uc_link = NULL;
+    makecontext(&context, serve, 0);
+    setcontext(&context);
+    give_up("the worker has no stack");
+}
