@@ -1,0 +1,309 @@
+#include "graftd/client.h"
+
+#include "graftd/command.h"
+#include "graftd/port_uv.h"
+#include "lib/check.h"
+#include "lib/resp.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct client {
+    struct list link; /* core->clients */
+    struct core *core;
+    struct port_stream *stream; /* NULL while its loss is dealt with */
+    struct buf *in;             /* the stream's */
+    struct resp_parser parser;
+    struct principal who;
+    uint64_t id;
+    int proto;
+    char name[CLIENT_NAME_MAX];
+    struct list requests; /* not answered yet, oldest first */
+    size_t request_count;
+    bool ended;           /* the peer sends no more: closes when all that came was answered */
+    bool quitting;        /* no further request is looked at; closes when all are answered */
+    bool running, again;  /* client_run is at work; and was asked for meanwhile */
+};
+
+static const struct resp_limits limits = {
+    .args_max = REQUEST_ARG_MAX,
+    .bulk_max = REQUEST_MAX,
+    .request_max = REQUEST_MAX,
+    .inline_max = REQUEST_INLINE_MAX,
+};
+
+static void client_run(struct client *c);
+
+/* ---- requests ---- */
+
+/* One block: the request, its vector, the bytes. */
+static struct request *request_new(struct client *c, const struct resp_command *command)
+{
+    size_t vector = command->argc * sizeof(struct bytes), size = 0;
+    struct request *r;
+    struct bytes *argv;
+    uint8_t *to;
+
+    for (size_t i = 0; i < command->argc; i++)
+        size += command->argv[i].len;
+    r = malloc(sizeof *r + vector + size);
+    if (r == NULL)
+        return NULL;
+    argv = (struct bytes *)(r + 1);
+    to = (uint8_t *)r + sizeof *r + vector;
+    for (size_t i = 0; i < command->argc; i++) {
+        argv[i] = bytes_of(to, command->argv[i].len);
+        if (argv[i].len > 0)
+            memcpy(to, command->argv[i].data, argv[i].len);
+        to += argv[i].len;
+    }
+    *r = (struct request){ .core = c->core, .client = c, .argv = argv, .argc = command->argc, .proto = c->proto };
+    buf_init(&r->reply, CLIENT_OUT_MAX);
+    list_push(&c->requests, &r->link);
+    c->request_count++;
+    return r;
+}
+
+static void request_free(struct request *r)
+{
+    list_remove(&r->link);
+    if (r->client != NULL)
+        r->client->request_count--;
+    buf_fini(&r->reply);
+    free(r->keys);
+    free(r);
+}
+
+void request_decided(struct request *r)
+{
+    if (r->decided)
+        return;
+    r->decided = true;
+    if (r->client != NULL)
+        client_run(r->client);
+}
+
+void request_done(struct request *r)
+{
+    CHECK(!r->done);
+    r->decided = r->done = true;
+    if (r->client != NULL)
+        client_run(r->client);
+    else
+        request_free(r);
+}
+
+void request_fail(struct request *r, const struct failure *why)
+{
+    buf_clear(&r->reply);
+    if (resp_add_failure(&r->reply, why) != OK)
+        r->reply.max = 0; /* not even that: the client is closed, see send_replies */
+    request_done(r);
+}
+
+void request_error(struct request *r, enum err err, const char *format, ...)
+{
+    struct failure why = { 0 };
+    char text[FAILURE_TEXT_MAX];
+    va_list ap;
+
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    fail(&why, err, "%s", text);
+    request_fail(r, &why);
+}
+
+const struct principal *request_principal(const struct request *r)
+{
+    static const struct principal nobody = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+
+    return r->client != NULL ? &r->client->who : &nobody;
+}
+
+/* ---- the connection ---- */
+
+/* What it began ends, or goes on for itself; nobody reads the replies. */
+static void client_free(struct client *c)
+{
+    struct list *node;
+
+    c->running = true; /* nothing begins any more */
+    while ((node = list_pop(&c->requests)) != NULL) {
+        struct request *r = list_entry(node, struct request, link);
+        r->client = NULL;
+        if (r->done)
+            request_free(r);
+        else if (r->cancel != NULL)
+            r->cancel(r);
+    }
+    list_remove(&c->link);
+    c->core->client_count--;
+    resp_fini(&c->parser);
+    free(c);
+}
+
+static bool send_replies(struct client *c)
+{
+    struct list *node;
+
+    while ((node = list_first(&c->requests)) != NULL) {
+        struct request *r = list_entry(node, struct request, link);
+        bool sent;
+        if (!r->done)
+            return true;
+        sent = r->reply.max > 0 && c->core->port->ops->stream_send(c->stream, buf_bytes(&r->reply)) == OK;
+        request_free(r);
+        if (!sent)
+            return false;
+    }
+    return true;
+}
+
+static bool may_begin(const struct client *c)
+{
+    const struct list *last = list_last(&c->requests);
+
+    if (c->quitting || c->request_count >= REQUEST_PIPELINE_MAX)
+        return false;
+    if (c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX)
+        return false;
+    return last == NULL || list_entry(last, struct request, link)->decided;
+}
+
+/* The peer does not speak RESP: it is told, and closed. */
+static void refuse_protocol(struct client *c, const struct failure *why)
+{
+    struct resp_command none = { 0 };
+    struct request *r = request_new(c, &none);
+
+    c->quitting = true;
+    if (r != NULL)
+        request_fail(r, why);
+}
+
+/* False when there is nothing (more) to begin. */
+static bool begin_one(struct client *c)
+{
+    struct resp_command command;
+    struct failure why = { 0 };
+    struct request *r;
+
+    if (!may_begin(c))
+        return false;
+    switch (resp_next(&c->parser, c->in, &limits, &command, &why)) {
+    case OK:
+        break;
+    case ERR_AGAIN:
+        return false;
+    default:
+        refuse_protocol(c, &why);
+        return false;
+    }
+    r = request_new(c, &command);
+    resp_done(&c->parser, c->in);
+    if (r == NULL) {
+        c->quitting = true;
+        return false;
+    }
+    command_run(r);
+    return true;
+}
+
+static void client_run(struct client *c)
+{
+    bool fine;
+
+    if (c->running) {
+        c->again = true;
+        return;
+    }
+    c->running = true;
+    do {
+        c->again = false;
+        while (begin_one(c))
+            ;
+        fine = send_replies(c);
+    } while (fine && c->again);
+    c->running = false;
+    if (!fine || ((c->quitting || c->ended) && list_empty(&c->requests))) {
+        c->core->port->ops->stream_close(&c->stream);
+        client_free(c);
+        return;
+    }
+    c->core->port->ops->stream_pause(c->stream, !may_begin(c) && buf_len(c->in) > CLIENT_READ_AHEAD_MAX);
+}
+
+static void stream_data(void *owner, struct buf *in)
+{
+    struct client *c = owner;
+
+    c->in = in;
+    client_run(c);
+}
+
+/* It sends no more, but reads: what it asked for is still answered. */
+static void stream_ended(void *owner)
+{
+    struct client *c = owner;
+
+    c->ended = true;
+    client_run(c);
+}
+
+static void stream_drained(void *owner) { client_run(owner); }
+
+static void stream_closed(void *owner)
+{
+    struct client *c = owner;
+
+    c->stream = NULL;
+    client_free(c);
+}
+
+static const struct stream_events stream_events = { stream_data, stream_ended, stream_drained, stream_closed };
+
+void client_open(struct core *core, struct port *port, int fd, const struct principal *who)
+{
+    static uint64_t last_id;
+    struct client *c = calloc(1, sizeof *c);
+
+    if (c == NULL) {
+        close(fd);
+        return;
+    }
+    *c = (struct client){ .core = core, .who = *who, .id = ++last_id, .proto = 2 };
+    resp_init(&c->parser);
+    list_init(&c->requests);
+    if (stream_open(port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX, &stream_events, c, &c->stream) != OK) {
+        close(fd);
+        free(c);
+        return;
+    }
+    c->in = stream_in(c->stream);
+    list_push(&core->clients, &c->link);
+    core->client_count++;
+}
+
+void client_close_all(struct core *core)
+{
+    list_each(node, &core->clients)
+        client_quit(list_entry(node, struct client, link));
+}
+
+uint64_t client_id(const struct client *c) { return c->id; }
+
+const char *client_name(const struct client *c) { return c->name; }
+
+void client_set_name(struct client *c, struct bytes name) { bytes_show(name, c->name, sizeof c->name); }
+
+void client_set_proto(struct client *c, int proto) { c->proto = proto; }
+
+void client_quit(struct client *c)
+{
+    c->quitting = true;
+    client_run(c);
+}

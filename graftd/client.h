@@ -1,0 +1,72 @@
+/*
+ * One connection: its requests in order, its replies in order.
+ *
+ * Requests of a connection are begun one after the other: the next begins when the outcome of the one before is fixed,
+ * though it may not be on disk yet; so a pipeline sees its own effects, and still shares its fsyncs. Replies leave in the
+ * order of their requests. A connection that goes away ends what it began (T3).
+ */
+#ifndef GRAFTD_CLIENT_H
+#define GRAFTD_CLIENT_H
+
+#include "graftd/core.h"
+
+struct client;
+struct command;
+struct call;
+
+enum {
+    REQUEST_MAX = 64 * 1024 * 1024,        /* bytes of one request */
+    REQUEST_ARG_MAX = 8192,                /* arguments of one request */
+    REQUEST_INLINE_MAX = 64 * 1024,        /* bytes of an inline command */
+    REQUEST_PIPELINE_MAX = 1024,           /* begun and not answered, of one connection; more wait in its buffer */
+    CLIENT_READ_AHEAD_MAX = 256 * 1024,    /* bytes taken in while a request runs */
+    CLIENT_UNSENT_MAX = 1024 * 1024,       /* replies waiting to be read, before the next request is looked at */
+    CLIENT_OUT_MAX = 256 * 1024 * 1024,    /* bytes of replies; past it the client is closed */
+    CLIENT_NAME_MAX = 64,
+};
+
+/* One request, from its parsing to its reply. Belongs to its client, and to itself once the client is gone. */
+struct request {
+    struct list link;
+    struct core *core;
+    struct client *client; /* NULL: gone, nobody reads the reply */
+    const struct command *command;
+    const struct bytes *argv; /* owned, with the request; argv[0] is the command's name */
+    size_t argc;
+    int proto;        /* 2 or 3 */
+    struct buf reply; /* RESP */
+    bool decided, done;
+
+    /* The command's own. cancel: ends it early, its client is gone; NULL: just let it finish. */
+    void (*cancel)(struct request *);
+    struct call *call;
+    struct txn *txn;
+    enum err (*step)(struct request *, struct failure *why); /* kv commands, see command_kv.c */
+    size_t at;
+    int64_t number;
+    struct bytes *keys; /* owned */
+    struct store_request store;
+};
+
+/* The next request of the same client may begin. */
+void request_decided(struct request *r);
+/* The reply is complete; decided, too. The request may be gone when this returns. */
+void request_done(struct request *r);
+/* The reply is this error and nothing else; then request_done. */
+void request_fail(struct request *r, const struct failure *why);
+void request_error(struct request *r, enum err err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+const struct principal *request_principal(const struct request *r);
+
+/* A new connection from who. Takes over fd, whatever happens. */
+void client_open(struct core *core, struct port *port, int fd, const struct principal *who);
+void client_close_all(struct core *core); /* after their replies were written */
+
+/* For CLIENT, HELLO, RESET, QUIT. */
+uint64_t client_id(const struct client *c);
+const char *client_name(const struct client *c);
+void client_set_name(struct client *c, struct bytes name);
+void client_set_proto(struct client *c, int proto); /* of the requests after this one */
+void client_quit(struct client *c);                 /* closes after the replies so far */
+
+#endif

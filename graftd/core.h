@@ -1,0 +1,35 @@
+/*
+ * What the parts of the daemon share: one struct of borrowed pointers, wired in main.c.
+ */
+#ifndef GRAFTD_CORE_H
+#define GRAFTD_CORE_H
+
+#include "graftd/port.h"
+#include "lib/list.h"
+#include "policy/policy.h"
+#include "txn/txn.h"
+
+struct super;
+struct registry;
+struct objects;
+
+struct core {
+    struct port *port;
+    const struct policy *policy;
+    struct store *store;
+    struct txn_manager *txns;
+    struct super *super;
+    struct registry *registry;
+    struct objects *objects;
+    struct list calls;   /* running, for TXN LIST and KILL; see call.h */
+    struct list clients; /* connected; see client.h */
+    size_t call_count, client_count;
+    bool draining;       /* SIGTERM or SHUTDOWN: nothing new begins */
+    void (*drain)(struct core *); /* begins the end; harmless when it has begun */
+    int64_t started_us;
+    struct {
+        uint64_t commands, calls, committed, failed[64]; /* failed: by enum err */
+    } stats;
+};
+
+#endif

@@ -1,0 +1,368 @@
+/*
+ * The real world on one libuv loop: clock, timers, readiness, signals, wake-ups from other threads.
+ * The only home of libuv.
+ *
+ * Order of a turn: libuv calls timers and what is ready; then, before it sleeps, the prepare hook runs
+ * the daemon's tick and the flushes until nobody asks for more. So all that one turn produced for one
+ * peer leaves in one write.
+ */
+#include "graftd/port_uv.h"
+
+#include "lib/check.h"
+#include "lib/hash.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <uv.h>
+
+enum {
+    SIGNAL_MAX = 8,
+    TICKS_PER_TURN_MAX = 64, /* then sleepers get their turn: I/O is looked at again */
+};
+
+struct port_uv {
+    struct port base;
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_idle_t idle; /* active while work is left: keeps the loop from sleeping */
+    uv_async_t wake;
+    const char *worker_program;
+    bool degraded;
+    bool tick_wanted;
+    struct flush *flushes;
+    size_t signal_count;
+    struct port_signal {
+        uv_signal_t handle;
+        void (*arrived)(void *owner, int signum);
+        void *owner;
+    } signals[SIGNAL_MAX];
+};
+
+struct port_timer {
+    uv_timer_t handle;
+    void (*fired)(void *owner);
+    void *owner;
+};
+
+struct watch {
+    uv_poll_t handle;
+    watch_ready *ready;
+    void *owner;
+};
+
+static struct port_uv *real(struct port *p) { return (struct port_uv *)p; }
+
+static int64_t now_ms(struct port *p)
+{
+    uv_update_time(&real(p)->loop);
+    return (int64_t)uv_now(&real(p)->loop);
+}
+
+static int64_t wall_us(struct port *p)
+{
+    struct timespec ts;
+
+    (void)p;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static void fill_random(struct port *p, void *out, size_t n)
+{
+    (void)p;
+    hash_random(out, n);
+}
+
+static void idle_turn(uv_idle_t *handle) { (void)handle; }
+
+static void keep_turning(struct port_uv *p)
+{
+    if (!uv_is_active((uv_handle_t *)&p->idle))
+        CHECK(uv_idle_start(&p->idle, idle_turn) == 0);
+}
+
+static void soon(struct port *p) { real(p)->tick_wanted = true; }
+
+void flush_soon(struct port *p, struct flush *f)
+{
+    if (f->queued)
+        return;
+    f->queued = true;
+    f->next = real(p)->flushes;
+    real(p)->flushes = f;
+}
+
+void flush_cancel(struct port *p, struct flush *f)
+{
+    if (!f->queued)
+        return;
+    for (struct flush **at = &real(p)->flushes; *at != NULL; at = &(*at)->next)
+        if (*at == f) {
+            *at = f->next;
+            break;
+        }
+    f->queued = false;
+}
+
+static void before_sleep(uv_prepare_t *handle)
+{
+    struct port_uv *p = handle->data;
+    struct flush *f;
+
+    uv_idle_stop(&p->idle);
+    for (int i = 0; p->tick_wanted && i < TICKS_PER_TURN_MAX; i++) {
+        p->tick_wanted = false;
+        p->base.tick(p->base.tick_owner);
+    }
+    while ((f = p->flushes) != NULL) {
+        p->flushes = f->next;
+        f->queued = false;
+        f->run(f);
+    }
+    if (p->tick_wanted)
+        keep_turning(p);
+}
+
+static void woken(uv_async_t *handle)
+{
+    struct port_uv *p = handle->data;
+
+    p->tick_wanted = true;
+}
+
+void port_uv_wake(void *port) { uv_async_send(&real(port)->wake); }
+
+/* ---- timers ---- */
+
+static void timer_fired(uv_timer_t *handle)
+{
+    struct port_timer *t = handle->data;
+
+    t->fired(t->owner);
+}
+
+static struct port_timer *timer_new(struct port *p, void (*fired)(void *owner), void *owner)
+{
+    struct port_timer *t = calloc(1, sizeof *t);
+
+    if (t == NULL)
+        return NULL;
+    CHECK(uv_timer_init(&real(p)->loop, &t->handle) == 0);
+    t->handle.data = t;
+    t->fired = fired;
+    t->owner = owner;
+    return t;
+}
+
+/* libuv counts from the time it looked at last, which may be long ago in a busy turn. */
+static void timer_start(struct port_timer *t, uint64_t ms)
+{
+    uv_update_time(t->handle.loop);
+    CHECK(uv_timer_start(&t->handle, timer_fired, ms, 0) == 0);
+}
+
+static void timer_stop(struct port_timer *t) { uv_timer_stop(&t->handle); }
+
+static void free_closed(uv_handle_t *handle) { free(handle->data); }
+
+static void timer_free(struct port_timer **t)
+{
+    if (*t == NULL)
+        return;
+    uv_close((uv_handle_t *)&(*t)->handle, free_closed);
+    *t = NULL;
+}
+
+/* ---- readiness ---- */
+
+static void watch_event(uv_poll_t *handle, int status, int events)
+{
+    struct watch *w = handle->data;
+    int ready = 0;
+
+    if (status < 0 || (events & UV_READABLE) != 0)
+        ready |= WATCH_READ;
+    if (status < 0 || (events & UV_WRITABLE) != 0)
+        ready |= WATCH_WRITE;
+    if (status < 0 || (events & UV_DISCONNECT) != 0)
+        ready |= WATCH_HANGUP;
+    w->ready(w->owner, ready);
+}
+
+enum err watch_new(struct port *p, int fd, watch_ready *ready, void *owner, struct watch **out)
+{
+    struct watch *w = calloc(1, sizeof *w);
+
+    if (w == NULL)
+        return ERR_NOMEM;
+    if (uv_poll_init(&real(p)->loop, &w->handle, fd) != 0) {
+        free(w);
+        return ERR_NOMEM;
+    }
+    w->handle.data = w;
+    w->ready = ready;
+    w->owner = owner;
+    *out = w;
+    return OK;
+}
+
+void watch_set(struct watch *w, int events)
+{
+    int uv = ((events & WATCH_READ) != 0 ? UV_READABLE : 0) | ((events & WATCH_WRITE) != 0 ? UV_WRITABLE : 0) |
+             ((events & WATCH_HANGUP) != 0 ? UV_DISCONNECT : 0);
+
+    if (uv == 0)
+        uv_poll_stop(&w->handle);
+    else
+        CHECK(uv_poll_start(&w->handle, uv, watch_event) == 0);
+}
+
+void watch_free(struct watch **w)
+{
+    if (*w == NULL)
+        return;
+    uv_close((uv_handle_t *)&(*w)->handle, free_closed);
+    *w = NULL;
+}
+
+/* ---- work on another thread ---- */
+
+struct work {
+    uv_work_t handle;
+    void (*work)(void *);
+    void (*done)(void *);
+    void *owner;
+};
+
+static void work_run(uv_work_t *handle)
+{
+    struct work *w = handle->data;
+
+    w->work(w->owner);
+}
+
+static void work_done(uv_work_t *handle, int status)
+{
+    struct work *w = handle->data;
+
+    CHECK(status == 0); /* we never cancel */
+    w->done(w->owner);
+    free(w);
+}
+
+static enum err work_queue(struct port *p, void (*work)(void *), void (*done)(void *), void *owner)
+{
+    struct work *w = calloc(1, sizeof *w);
+
+    if (w == NULL)
+        return ERR_NOMEM;
+    *w = (struct work){ .work = work, .done = done, .owner = owner };
+    w->handle.data = w;
+    CHECK(uv_queue_work(&real(p)->loop, &w->handle, work_run, work_done) == 0);
+    return OK;
+}
+
+/* ---- signals ---- */
+
+static void signal_event(uv_signal_t *handle, int signum)
+{
+    struct port_signal *s = handle->data;
+
+    s->arrived(s->owner, signum);
+}
+
+enum err port_uv_signal(struct port *port, int signum, void (*arrived)(void *owner, int signum), void *owner)
+{
+    struct port_uv *p = real(port);
+    struct port_signal *s = &p->signals[p->signal_count];
+
+    CHECK(p->signal_count < SIGNAL_MAX);
+    if (uv_signal_init(&p->loop, &s->handle) != 0)
+        return ERR_NOMEM;
+    p->signal_count++;
+    s->handle.data = s;
+    s->arrived = arrived;
+    s->owner = owner;
+    return uv_signal_start(&s->handle, signal_event, signum) == 0 ? OK : ERR_NOMEM;
+}
+
+/* ---- the loop ---- */
+
+static enum err zygote_open(struct port *p, const struct process_events *events, void *owner, struct port_process **out,
+                            struct failure *why)
+{
+    return process_open_zygote(p, real(p)->worker_program, real(p)->degraded, events, owner, out, why);
+}
+
+const struct port_ops port_uv_ops = {
+    .now_ms = now_ms,
+    .wall_us = wall_us,
+    .random = fill_random,
+    .soon = soon,
+    .timer_new = timer_new,
+    .timer_start = timer_start,
+    .timer_stop = timer_stop,
+    .timer_free = timer_free,
+    .work = work_queue,
+    .zygote_open = zygote_open,
+    .process_spawn = process_spawn,
+    .process_send = process_send,
+    .process_resume = process_resume,
+    .process_said_more = process_said_more,
+    .process_kill = process_kill,
+    .process_end = process_end,
+    .process_cpu_us = process_cpu_us,
+    .process_pid = process_pid,
+    .stream_send = stream_send,
+    .stream_unsent = stream_unsent,
+    .stream_pause = stream_pause,
+    .stream_close = stream_close,
+};
+
+enum err port_uv_new(const char *worker_program, bool degraded, struct port **out, struct failure *why)
+{
+    struct port_uv *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(why, ERR_NOMEM, "no memory for the event loop");
+    if (uv_loop_init(&p->loop) != 0) {
+        free(p);
+        return fail(why, ERR_NOMEM, "the event loop cannot be set up: out of descriptors or memory");
+    }
+    p->base.ops = &port_uv_ops;
+    p->worker_program = worker_program;
+    p->degraded = degraded;
+    CHECK(uv_prepare_init(&p->loop, &p->prepare) == 0);
+    CHECK(uv_idle_init(&p->loop, &p->idle) == 0);
+    CHECK(uv_async_init(&p->loop, &p->wake, woken) == 0);
+    p->prepare.data = p->wake.data = p;
+    CHECK(uv_prepare_start(&p->prepare, before_sleep) == 0);
+    *out = &p->base;
+    return OK;
+}
+
+void port_uv_run(struct port *p) { uv_run(&real(p)->loop, UV_RUN_DEFAULT); }
+
+void port_uv_stop(struct port *p)
+{
+    uv_stop(&real(p)->loop);
+    keep_turning(real(p));
+}
+
+void port_uv_free(struct port **port)
+{
+    struct port_uv *p;
+
+    if (*port == NULL)
+        return;
+    p = real(*port);
+    uv_close((uv_handle_t *)&p->prepare, NULL);
+    uv_close((uv_handle_t *)&p->idle, NULL);
+    uv_close((uv_handle_t *)&p->wake, NULL);
+    for (size_t i = 0; i < p->signal_count; i++)
+        uv_close((uv_handle_t *)&p->signals[i].handle, NULL);
+    uv_run(&p->loop, UV_RUN_NOWAIT); /* the second step of every close */
+    CHECK(uv_loop_close(&p->loop) == 0);
+    free(p);
+    *port = NULL;
+}

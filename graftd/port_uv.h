@@ -1,0 +1,62 @@
+/*
+ * The real world's loop, as the parts of the real port see it. Only port_uv.c knows that it is libuv.
+ */
+#ifndef GRAFTD_PORT_UV_H
+#define GRAFTD_PORT_UV_H
+
+#include "graftd/port.h"
+
+enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4 };
+
+/* Readiness of one descriptor (borrowed: close it after watch_free). Level-triggered. */
+struct watch;
+typedef void watch_ready(void *owner, int events);
+enum err watch_new(struct port *, int fd, watch_ready *ready, void *owner, struct watch **out);
+void watch_set(struct watch *, int events); /* 0: none */
+void watch_free(struct watch **);           /* no callback follows */
+
+/* Runs once before the loop sleeps, every turn in which it was asked for. */
+struct flush {
+    struct flush *next;
+    bool queued;
+    void (*run)(struct flush *);
+};
+void flush_soon(struct port *, struct flush *);
+void flush_cancel(struct port *, struct flush *);
+
+/* Connections: stream.c. Takes over fd. */
+enum err stream_open(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *, void *owner,
+                     struct port_stream **out);
+struct buf *stream_in(struct port_stream *); /* its input buffer */
+/* Processes: process.c. program is started and becomes the zygote. */
+enum err process_open_zygote(struct port *, const char *program, bool degraded, const struct process_events *, void *owner,
+                             struct port_process **out, struct failure *why);
+
+/* The loop itself. */
+/* worker_program: path, borrowed. degraded: walls may be missing (`sandbox degraded allow`). */
+enum err port_uv_new(const char *worker_program, bool degraded, struct port **out, struct failure *why);
+void port_uv_run(struct port *); /* until port_uv_stop */
+void port_uv_stop(struct port *);
+void port_uv_free(struct port **);
+/* Thread-safe: makes the loop call tick soon. */
+void port_uv_wake(void *port);
+/* signum arrives on the loop. At most 8. */
+enum err port_uv_signal(struct port *, int signum, void (*arrived)(void *owner, int signum), void *owner);
+
+/* What stream.c and process.c give to the table of functions. */
+extern const struct port_ops port_uv_ops;
+enum err stream_send(struct port_stream *, struct bytes);
+size_t stream_unsent(struct port_stream *);
+void stream_pause(struct port_stream *, bool);
+void stream_close(struct port_stream **);
+enum err process_spawn(struct port *, struct port_process *nursery, const struct process_limits *, int file,
+                       const struct process_events *, void *owner, struct port_process **out, struct failure *why);
+enum err process_send(struct port_process *, struct bytes frames);
+void process_resume(struct port_process *);
+bool process_said_more(struct port_process *);
+void process_kill(struct port_process *);
+void process_end(struct port_process *);
+uint64_t process_cpu_us(struct port_process *);
+pid_t process_pid(struct port_process *);
+
+#endif

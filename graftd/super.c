@@ -1,0 +1,622 @@
+#include "graftd/super.h"
+
+#include "lib/log.h"
+#include "lib/state.h"
+#include "lib/wire.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum {
+    BACKOFF_MS_MIN = 10,
+    BACKOFF_MS_MAX = 5000,
+    WORKER_CPU_S = 60,       /* a worker older than this in CPU time is replaced between two calls, */
+    WORKER_CPU_S_SLACK = 5,  /* so that RLIMIT_CPU, this much above that and a call's limit, is met by runaways alone */
+    WORDS_MAX = 256,         /* bytes kept of a worker's last words */
+    WALLS_MAX = 512,
+    START_MS_MIN = 1000,     /* graft_init may take the graft's wall limit, and at least this */
+};
+
+enum worker_state { STARTING, IDLE, BUSY, DYING };
+
+static const struct state worker_states[] = {
+    [STARTING] = { "starting", STATE_BIT(IDLE) | STATE_BIT(DYING) },
+    [IDLE] = { "idle", STATE_BIT(BUSY) | STATE_BIT(DYING) },
+    [BUSY] = { "busy", STATE_BIT(IDLE) | STATE_BIT(DYING) },
+    [DYING] = { "dying", 0 },
+};
+
+struct super {
+    struct port *port;
+    const struct super_events *events;
+    void *owner;
+    struct port_process *zygote;
+    bool ready;
+    char walls[WALLS_MAX];
+    struct failure refused;
+    struct super_stats stats;
+};
+
+struct pool {
+    struct super *super;
+    const char *label;
+    const struct pool_events *events;
+    void *owner;
+    struct port_process *template;
+    bool introduced, started, closing;
+    bool proven;  /* a worker was ready once */
+    bool settled; /* failed() was told */
+    struct process_limits limits;
+    uint64_t start_ms; /* what graft_init may take */
+    size_t worker_min, worker_max;
+    size_t total, live, starting; /* workers: all, not DYING, STARTING */
+    size_t queue_max, queue_len;
+    struct list idle, others; /* workers; idle: the one used last is first */
+    struct list waiting;      /* worker_wait */
+    struct port_timer *timer; /* back-off, and the last step of closing */
+    uint64_t backoff_ms;
+    bool backing_off;
+};
+
+struct worker {
+    struct list link;
+    struct pool *pool;
+    struct port_process *process;
+    unsigned state;
+    const struct worker_events *events;
+    void *owner;
+    struct port_timer *start_timer; /* while STARTING */
+    char words[WORDS_MAX];          /* what it said, or what we killed it for */
+};
+
+/* ---- obituaries ---- */
+
+static const char *signal_reason(int signum)
+{
+    switch (signum) {
+    case SIGSYS:
+        return "made a forbidden system call (SIGSYS)";
+    case SIGXCPU:
+        return "was out of CPU time (RLIMIT_CPU)";
+    case SIGSEGV:
+        return "touched memory that is not its own (SIGSEGV)";
+    case SIGBUS:
+        return "touched memory that is not there (SIGBUS)";
+    case SIGFPE:
+        return "divided by zero or overflowed (SIGFPE)";
+    case SIGILL:
+        return "ran an illegal instruction (SIGILL)";
+    case SIGABRT:
+        return "called abort() (SIGABRT)";
+    case SIGKILL:
+        return "was killed (SIGKILL)";
+    default:
+        return NULL;
+    }
+}
+
+/* What happened, as the end of the sentence "the worker …". */
+static void explain(const struct obituary *o, const char *words, char *out, size_t size)
+{
+    const char *reason = NULL;
+
+    if (words[0] != '\0')
+        snprintf(out, size, "%s", words);
+    else if (!o->born)
+        snprintf(out, size, "could not be started: %s", strerror(o->errnum));
+    else if (o->code == CLD_EXITED)
+        snprintf(out, size, "exited with status %d", o->status);
+    else if (o->code == CLD_KILLED || o->code == CLD_DUMPED)
+        (reason = signal_reason(o->status)) != NULL ? snprintf(out, size, "%s", reason)
+                                                    : snprintf(out, size, "was ended by signal %d", o->status);
+    else
+        snprintf(out, size, "went down with its template");
+}
+
+/* ---- workers ---- */
+
+static void pool_fill(struct pool *p);
+static void pool_serve(struct pool *p);
+static void pool_died_young(struct pool *p, const char *why);
+static void pool_check_closed(struct pool *p);
+
+static void worker_move(struct worker *w, enum worker_state next)
+{
+    struct pool *p = w->pool;
+
+    if (w->state == STARTING) {
+        p->starting--;
+        p->super->port->ops->timer_free(&w->start_timer);
+    }
+    if (next == DYING)
+        p->live--;
+    state_move(worker_states, &w->state, next);
+    list_remove(&w->link);
+    if (next == IDLE)
+        list_push_front(&p->idle, &w->link);
+    else
+        list_push(&p->others, &w->link);
+}
+
+/* Ends it for what it said or did. What it was doing, if anything, has failed. */
+static void worker_condemn(struct worker *w, const char *why)
+{
+    const struct worker_events *events = w->events;
+    unsigned was = w->state;
+
+    if (was == DYING)
+        return;
+    snprintf(w->words, sizeof w->words, "%s", why);
+    worker_move(w, DYING);
+    w->events = NULL;
+    w->pool->super->port->ops->process_kill(w->process);
+    w->pool->super->stats.killed++;
+    log_line(LOG_INFO, "%s: worker %d killed: it %s", w->pool->label,
+             (int)w->pool->super->port->ops->process_pid(w->process), why);
+    if (was == BUSY && events != NULL)
+        events->died(w->owner, w->words);
+    if (was == STARTING)
+        pool_died_young(w->pool, w->words);
+    pool_fill(w->pool);
+}
+
+static bool worker_came_up(struct worker *w, struct bytes body)
+{
+    struct pool *p = w->pool;
+    struct wire_READY m;
+
+    if (!wire_read_READY(body, &m))
+        return false;
+    worker_move(w, IDLE);
+    p->backoff_ms = BACKOFF_MS_MIN;
+    if (!p->proven) {
+        p->proven = true;
+        p->events->ready(p->owner);
+    }
+    pool_serve(p);
+    return true;
+}
+
+static void worker_log(struct worker *w, struct bytes body)
+{
+    struct wire_LOG m;
+    char text[LOG_LINE_MAX];
+
+    if (wire_read_LOG(body, &m))
+        log_line(LOG_INFO, "%s: %s", w->pool->label, bytes_show(m.text, text, sizeof text));
+}
+
+static bool worker_message(void *owner, uint8_t number, struct bytes body)
+{
+    struct worker *w = owner;
+    struct wire_DYING last;
+
+    if (number == WIRE_DYING && wire_read_DYING(body, &last)) {
+        bytes_show(last.text, w->words, sizeof w->words);
+        return true;
+    }
+    if (w->state == BUSY)
+        return w->events->message(w->owner, number, body);
+    if (w->state == STARTING && number == WIRE_LOG)
+        worker_log(w, body);
+    else if (w->state != STARTING || number == WIRE_MEMORY || number != WIRE_READY || !worker_came_up(w, body))
+        worker_condemn(w, "spoke out of turn");
+    return true;
+}
+
+static void worker_broken(void *owner, const char *what)
+{
+    struct worker *w = owner;
+    char text[WORDS_MAX];
+
+    snprintf(text, sizeof text, "broke the protocol: %s", what);
+    worker_condemn(w, text);
+}
+
+static void worker_died(void *owner, const struct obituary *o)
+{
+    struct worker *w = owner;
+    struct pool *p = w->pool;
+    const struct worker_events *events = w->events;
+    unsigned was = w->state;
+    char why[WORDS_MAX];
+
+    explain(o, w->words, why, sizeof why);
+    log_line(was == DYING ? LOG_DEBUG : LOG_WARNING, "%s: worker %d %s (cpu %llu ms, memory %llu KiB)", p->label,
+             (int)p->super->port->ops->process_pid(w->process), why, (unsigned long long)o->cpu_us / 1000,
+             (unsigned long long)o->rss_max_kib);
+    if (was != DYING)
+        worker_move(w, DYING);
+    p->super->stats.died++;
+    p->super->stats.workers--;
+    if (was == BUSY)
+        events->died(w->owner, why);
+    list_remove(&w->link);
+    p->total--;
+    free(w);
+    if (was == STARTING)
+        pool_died_young(p, why);
+    pool_fill(p);
+    pool_check_closed(p);
+}
+
+static const struct process_events worker_process_events = { worker_message, worker_broken, worker_died };
+
+static void start_took_too_long(void *owner) { worker_condemn(owner, "did not finish graft_init in time"); }
+
+static enum err worker_start(struct pool *p, struct failure *why)
+{
+    struct port *port = p->super->port;
+    struct worker *w = calloc(1, sizeof *w);
+
+    if (w == NULL)
+        return fail(why, ERR_NOMEM, "no memory for a worker");
+    w->pool = p;
+    w->state = STARTING;
+    w->start_timer = port->ops->timer_new(port, start_took_too_long, w);
+    if (w->start_timer == NULL ||
+        port->ops->process_spawn(port, p->template, &p->limits, -1, &worker_process_events, w, &w->process, why) != OK) {
+        port->ops->timer_free(&w->start_timer);
+        free(w);
+        return fail(why, ERR_NOMEM, "no memory for a worker");
+    }
+    port->ops->timer_start(w->start_timer, p->start_ms);
+    list_push(&p->others, &w->link);
+    p->total++;
+    p->live++;
+    p->starting++;
+    p->super->stats.forked++;
+    p->super->stats.workers++;
+    return OK;
+}
+
+/* ---- pools ---- */
+
+static void refuse_waiting(struct pool *p, enum err err, const char *why)
+{
+    struct failure f = { 0 };
+    struct list *node;
+
+    fail(&f, err, "%s: %s", p->label, why);
+    while ((node = list_pop(&p->waiting)) != NULL) {
+        struct worker_wait *wait = list_entry(node, struct worker_wait, link);
+        p->queue_len--;
+        wait->refused(wait, &f);
+    }
+}
+
+static void pool_fail(struct pool *p, enum err err, const char *why)
+{
+    struct failure f = { 0 };
+
+    if (p->settled || p->closing)
+        return;
+    p->settled = true;
+    fail(&f, err, "%s", why);
+    p->events->failed(p->owner, &f);
+}
+
+static void back_off(struct pool *p)
+{
+    p->backing_off = true;
+    p->super->port->ops->timer_start(p->timer, p->backoff_ms);
+    p->backoff_ms = p->backoff_ms * 2 > BACKOFF_MS_MAX ? BACKOFF_MS_MAX : p->backoff_ms * 2;
+}
+
+/* A worker ended before it was ready: the graft is bad, or the machine is out of something. */
+static void pool_died_young(struct pool *p, const char *why)
+{
+    char text[FAILURE_TEXT_MAX];
+
+    if (p->closing)
+        return;
+    snprintf(text, sizeof text, "its first worker %s", why);
+    if (!p->proven)
+        pool_fail(p, ERR_BADGRAFT, text);
+    else if (!p->backing_off)
+        back_off(p);
+    if (p->live == 0)
+        refuse_waiting(p, ERR_CRASHED, why);
+}
+
+static bool pool_wants_worker(const struct pool *p)
+{
+    if (!p->started || p->closing || p->settled || p->backing_off || p->template == NULL || p->live == p->worker_max)
+        return false;
+    return p->live < p->worker_min || (!p->proven && p->live == 0) || p->queue_len > p->starting;
+}
+
+static void pool_fill(struct pool *p)
+{
+    struct failure why = { 0 };
+
+    while (pool_wants_worker(p)) {
+        if (worker_start(p, &why) != OK) {
+            log_line(LOG_WARNING, "%s: cannot start a worker: %s", p->label, why.text);
+            pool_died_young(p, why.text);
+            if (!p->backing_off)
+                back_off(p);
+            return;
+        }
+    }
+}
+
+static void pool_serve(struct pool *p)
+{
+    while (!list_empty(&p->waiting) && !list_empty(&p->idle)) {
+        struct worker_wait *wait = list_entry(list_pop(&p->waiting), struct worker_wait, link);
+        struct worker *w = list_entry(list_first(&p->idle), struct worker, link);
+        p->queue_len--;
+        worker_move(w, BUSY);
+        wait->granted(wait, w);
+    }
+}
+
+static void pool_timer(void *owner)
+{
+    struct pool *p = owner;
+
+    p->backing_off = false;
+    pool_fill(p);
+    pool_check_closed(p);
+}
+
+static void pool_check_closed(struct pool *p)
+{
+    const struct pool_events *events = p->events;
+    void *owner = p->owner;
+
+    if (!p->closing || p->template != NULL || p->total > 0)
+        return;
+    p->super->port->ops->timer_free(&p->timer);
+    free(p);
+    events->closed(owner);
+}
+
+static bool template_message(void *owner, uint8_t number, struct bytes body)
+{
+    struct pool *p = owner;
+    struct wire_MANIFEST manifest;
+    struct wire_REFUSED refused;
+    char text[FAILURE_TEXT_MAX];
+
+    if (p->closing)
+        return true;
+    if (number == WIRE_MANIFEST && !p->introduced && wire_read_MANIFEST(body, &manifest)) {
+        p->introduced = true;
+        p->events->manifest(p->owner, manifest.text);
+    } else if (number == WIRE_REFUSED && wire_read_REFUSED(body, &refused)) {
+        pool_fail(p, ERR_BADGRAFT, bytes_show(refused.text, text, sizeof text));
+    } else {
+        pool_fail(p, ERR_BADGRAFT, "its template spoke out of turn");
+        p->super->port->ops->process_kill(p->template);
+    }
+    return true;
+}
+
+static void template_broken(void *owner, const char *what)
+{
+    struct pool *p = owner;
+
+    log_line(LOG_WARNING, "%s: template broke the protocol: %s", p->label, what);
+    p->super->port->ops->process_kill(p->template);
+}
+
+static void template_died(void *owner, const struct obituary *o)
+{
+    struct pool *p = owner;
+    char why[WORDS_MAX], text[FAILURE_TEXT_MAX];
+
+    explain(o, "", why, sizeof why);
+    p->template = NULL;
+    if (!p->closing && !p->settled)
+        log_line(LOG_WARNING, "%s: template %s", p->label, why);
+    snprintf(text, sizeof text, "the process that opened it %s", why);
+    pool_fail(p, ERR_BADGRAFT, text);
+    refuse_waiting(p, ERR_CRASHED, why);
+    pool_check_closed(p);
+}
+
+static const struct process_events template_process_events = { template_message, template_broken, template_died };
+
+enum err pool_open(struct super *s, int file, const char *label, const struct pool_events *events, void *owner,
+                   struct pool **out, struct failure *why)
+{
+    static const struct process_limits none = { 0 };
+    struct pool *p = calloc(1, sizeof *p);
+
+    if (p == NULL)
+        return fail(why, ERR_NOMEM, "no memory for the graft");
+    *p = (struct pool){ .super = s, .label = label, .events = events, .owner = owner, .backoff_ms = BACKOFF_MS_MIN };
+    list_init(&p->idle);
+    list_init(&p->others);
+    list_init(&p->waiting);
+    p->timer = s->port->ops->timer_new(s->port, pool_timer, p);
+    if (p->timer == NULL ||
+        s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p, &p->template, why) != OK) {
+        s->port->ops->timer_free(&p->timer);
+        free(p);
+        return fail(why, ERR_NOMEM, "no memory for the graft");
+    }
+    *out = p;
+    return OK;
+}
+
+void pool_start(struct pool *p, const struct grant_limits *limits, const struct policy_limits *bounds)
+{
+    p->limits = (struct process_limits){
+        .memory_max = limits->memory,
+        .stack_max = limits->stack,
+        .cpu_s_max = WORKER_CPU_S + limits->cpu_ms / 1000 + WORKER_CPU_S_SLACK,
+        .key_max = (uint32_t)bounds->key_max,
+        .value_max = (uint32_t)bounds->value_max,
+    };
+    p->start_ms = limits->wall_ms > START_MS_MIN ? limits->wall_ms : START_MS_MIN;
+    p->worker_min = limits->worker_min;
+    p->worker_max = limits->worker_max;
+    p->queue_max = bounds->queue_max;
+    p->started = true;
+    pool_fill(p);
+}
+
+void pool_close(struct pool *p)
+{
+    struct port *port = p->super->port;
+
+    p->closing = true;
+    refuse_waiting(p, ERR_NOGRAFT, "is being unloaded");
+    list_each(node, &p->idle) {
+        struct worker *w = list_entry(node, struct worker, link);
+        worker_kill(&w, "its graft is unloaded");
+    }
+    list_each(node, &p->others)
+        worker_condemn(list_entry(node, struct worker, link), "its graft is unloaded");
+    if (p->template != NULL)
+        port->ops->process_kill(p->template);
+    port->ops->timer_start(p->timer, 0);
+}
+
+size_t pool_worker_count(const struct pool *p) { return p->live; }
+
+/* ---- what calls do ---- */
+
+enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w, struct failure *why)
+{
+    if (p->closing)
+        return fail(why, ERR_NOGRAFT, "%s is being unloaded", p->label);
+    if (!list_empty(&p->idle)) {
+        *w = list_entry(list_first(&p->idle), struct worker, link);
+        worker_move(*w, BUSY);
+        return OK;
+    }
+    if (p->queue_len >= p->queue_max)
+        return fail(why, ERR_BUSY, "%zu calls wait for %s already; try again later", p->queue_len, p->label);
+    p->queue_len++;
+    wait->pool = p;
+    list_push(&p->waiting, &wait->link);
+    pool_fill(p);
+    return ERR_WAIT;
+}
+
+void worker_wait_cancel(struct worker_wait *wait)
+{
+    if (!list_linked(&wait->link))
+        return;
+    list_remove(&wait->link);
+    wait->pool->queue_len--;
+}
+
+void worker_use(struct worker *w, const struct worker_events *events, void *owner)
+{
+    CHECK(w->state == BUSY);
+    w->events = events;
+    w->owner = owner;
+    w->words[0] = '\0';
+}
+
+struct port_process *worker_process(struct worker *w) { return w->process; }
+
+void worker_give(struct worker **worker)
+{
+    struct worker *w = *worker;
+    struct pool *p = w->pool;
+
+    *worker = NULL;
+    w->events = NULL;
+    worker_move(w, IDLE);
+    if (p->super->port->ops->process_said_more(w->process))
+        worker_condemn(w, "spoke on after its call had ended");
+    else if (p->super->port->ops->process_cpu_us(w->process) > WORKER_CPU_S * 1000000ull)
+        worker_condemn(w, "is old, and replaced by a new one");
+    pool_serve(p);
+}
+
+void worker_kill(struct worker **worker, const char *why)
+{
+    struct worker *w = *worker;
+
+    *worker = NULL;
+    w->events = NULL; /* its user knows */
+    worker_condemn(w, why);
+}
+
+/* ---- the zygote ---- */
+
+static bool zygote_message(void *owner, uint8_t number, struct bytes body)
+{
+    struct super *s = owner;
+    struct wire_MANIFEST walls;
+    struct wire_REFUSED refused;
+    char text[FAILURE_TEXT_MAX];
+
+    if (number == WIRE_MANIFEST && !s->ready && wire_read_MANIFEST(body, &walls)) {
+        while (walls.text.len > 0 && ((const char *)walls.text.data)[walls.text.len - 1] == '\0')
+            walls.text.len--; /* a text record ends with NUL */
+        if (bytes_start_with(walls.text, bytes_str("walls\t")))
+            walls.text = bytes_of((const char *)walls.text.data + 6, walls.text.len - 6);
+        bytes_show(walls.text, s->walls, sizeof s->walls);
+        s->ready = true;
+        s->events->ready(s->owner);
+    } else if (number == WIRE_REFUSED && wire_read_REFUSED(body, &refused)) {
+        fail(&s->refused, ERR_DENIED, "%s", bytes_show(refused.text, text, sizeof text));
+    } else {
+        s->port->ops->process_kill(s->zygote);
+    }
+    return true;
+}
+
+static void zygote_broken(void *owner, const char *what)
+{
+    struct super *s = owner;
+
+    fail(&s->refused, ERR_CRASHED, "the zygote broke the protocol: %s", what);
+    s->port->ops->process_kill(s->zygote);
+}
+
+static void zygote_died(void *owner, const struct obituary *o)
+{
+    struct super *s = owner;
+    char why[WORDS_MAX];
+
+    s->zygote = NULL;
+    explain(o, s->refused.text, why, sizeof why);
+    s->events->lost(s->owner, why);
+}
+
+static const struct process_events zygote_process_events = { zygote_message, zygote_broken, zygote_died };
+
+enum err super_new(struct port *port, const struct super_events *events, void *owner, struct super **out, struct failure *why)
+{
+    struct super *s = calloc(1, sizeof *s);
+
+    if (s == NULL)
+        return fail(why, ERR_NOMEM, "no memory for the supervisor");
+    *s = (struct super){ .port = port, .events = events, .owner = owner };
+    if (port->ops->zygote_open(port, &zygote_process_events, s, &s->zygote, why) != OK) {
+        free(s);
+        return why->err;
+    }
+    *out = s;
+    return OK;
+}
+
+void super_stop(struct super *s)
+{
+    if (s->zygote != NULL)
+        s->port->ops->process_kill(s->zygote);
+    else
+        s->events->lost(s->owner, "it is gone");
+}
+
+void super_free(struct super **s)
+{
+    free(*s);
+    *s = NULL;
+}
+
+const char *super_walls(const struct super *s) { return s->walls; }
+
+void super_stats(const struct super *s, struct super_stats *out) { *out = s->stats; }
