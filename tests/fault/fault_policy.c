@@ -1,0 +1,201 @@
+/*
+ * The nth allocation fails, n = 1, 2, … until none was hit: loading a policy, showing it, reading a manifest and making
+ * a grant all say ERR_NOMEM, leak nothing, and leave what they should not touch. Link with
+ * -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=free; leaks are counted here.
+ */
+#include "policy/grant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { FAULT_MAX = 100000 }; /* more allocations than any of these makes */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+char *__real_strdup(const char *s);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+char *__wrap_strdup(const char *s);
+void __real_free(void *p);
+void __wrap_free(void *p);
+
+static size_t left; /* allocations that still succeed; 0: none is refused */
+static bool refused;
+static long live; /* allocated and not freed */
+
+static bool is_refused(void)
+{
+    if (left == 0 || --left > 0)
+        return false;
+    refused = true;
+    return true;
+}
+
+static void *counted(void *p)
+{
+    live += p != NULL;
+    return p;
+}
+
+void *__wrap_malloc(size_t size) { return is_refused() ? NULL : counted(__real_malloc(size)); }
+void *__wrap_calloc(size_t n, size_t size) { return is_refused() ? NULL : counted(__real_calloc(n, size)); }
+char *__wrap_strdup(const char *s) { return is_refused() ? NULL : counted(__real_strdup(s)); }
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    void *grown;
+
+    if (is_refused())
+        return NULL;
+    grown = __real_realloc(p, size);
+    live += p == NULL && grown != NULL;
+    return grown;
+}
+
+void __wrap_free(void *p)
+{
+    live -= p != NULL;
+    __real_free(p);
+}
+
+static const char good[] =
+    "data /d; socket /s mode 0660\n"
+    "graft default { limit cpu 1ms; allow read kv \"*\" }\n"
+    "graft bank { workers min 1; allow read write kv \"a*\" \"b*\" \"c*\"; deny write kv \"a\" }\n"
+    "caller any { allow call \"*\"; allow load unload undo kill }\n"
+    "caller user 0 { deny call \"bank.*\" }\n";
+static const char broken[] = "data d; dta\n"
+                             "graft bank { limit cpu 2d memry 5 }; graft bank { allow read kv \"a*b\" }\n"
+                             "caller user 99999999999 { allow x }; }\n\"\n";
+
+static char directory[] = "/tmp/fault_policy.XXXXXX";
+
+static enum err parse(const char *text)
+{
+    struct policy *p = NULL;
+    struct buf out;
+    enum err err;
+
+    buf_init(&out, 1 << 16);
+    err = policy_parse("t.scfg", bytes_str(text), 1, &p, &out);
+    if (err == OK)
+        err = policy_show(p, &out);
+    policy_free(&p);
+    buf_fini(&out);
+    return err;
+}
+
+static enum err load_good(void) { return parse(good); }
+static enum err load_broken(void) { return parse(broken); }
+
+static enum err load_directory(void)
+{
+    struct buf out;
+    enum err err;
+
+    buf_init(&out, 1 << 16);
+    err = policy_check(directory, 1, &out);
+    buf_fini(&out);
+    return err;
+}
+
+static enum err read_manifest(void)
+{
+    static const char text[] = "module\t1\tbank\t1\t\0function\tf\tread\t";
+    struct manifest m = { 0 };
+    struct failure why = { 0 };
+    enum err err = manifest_read(bytes_of(text, sizeof text), &m, &why);
+
+    if (err != why.err)
+        return ERR_PROTOCOL;
+    manifest_fini(&m);
+    return err;
+}
+
+static enum err make_grant(void)
+{
+    struct policy *p = NULL;
+    struct manifest m = { .name = "bank" };
+    struct grant *g = NULL;
+    struct buf out;
+    enum err err;
+
+    buf_init(&out, 1 << 16);
+    err = policy_parse("t.scfg", bytes_str(good), 1, &p, &out);
+    if (err == OK)
+        err = grant_new(p, &m, &g);
+    policy_free(&p);
+    if (err == OK)
+        err = grant_show(g, &out);
+    grant_free(&g);
+    buf_fini(&out);
+    return err;
+}
+
+/* Runs body with each of its allocations refused in turn. */
+static bool survives(const char *name, enum err (*body)(void), enum err usual)
+{
+    for (size_t n = 1; n < FAULT_MAX; n++) {
+        long before = live;
+        enum err err;
+
+        left = n;
+        refused = false;
+        err = body();
+        left = 0;
+        if (live != before || err != (refused ? ERR_NOMEM : usual)) {
+            printf("%s: allocation %zu refused: %s, %ld blocks leaked\n", name, n, err_name(err), live - before);
+            return false;
+        }
+        if (!refused) {
+            printf("%s: ok, %zu allocations refused\n", name, n - 1);
+            return n > 1;
+        }
+    }
+    return false;
+}
+
+static void write_file(const char *name, const char *text)
+{
+    char path[128];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    f = fopen(path, "w");
+    if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
+        abort();
+}
+
+static void remove_file(const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    unlink(path);
+}
+
+int main(void)
+{
+    bool good_all = true;
+
+    alarm(60);
+    umask(022); /* what everybody may write is refused */
+    if (mkdtemp(directory) == NULL)
+        abort();
+    write_file("a.scfg", good);
+    write_file("b.scfg", "limit key 1K\n");
+    good_all &= survives("load a policy", load_good, OK);
+    good_all &= survives("list errors", load_broken, ERR_BADARG);
+    good_all &= survives("load a directory", load_directory, OK);
+    good_all &= survives("read a manifest", read_manifest, OK);
+    good_all &= survives("make a grant", make_grant, OK);
+    remove_file("a.scfg");
+    remove_file("b.scfg");
+    rmdir(directory);
+    return good_all ? 0 : 1;
+}

@@ -1,0 +1,328 @@
+/*
+ * The store on a disk that fails: the nth operation on a file fails, n = 1, 2, … until none was hit, each way
+ * in which it can. Then the same directory is opened with the good disk, and what was answered must hold:
+ *     OK           it is there
+ *     ERR_STORAGE  it is not there
+ *     ERR_UNKNOWN  it is there whole or not at all, and nothing was taken on after it
+ */
+#include "tests/store_kit.h"
+
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+enum { STEPS = 6 };
+
+enum operation { OPERATION_OPEN, OPERATION_READ, OPERATION_WRITE, OPERATION_SYNC, OPERATION_TRUNCATE, OPERATION_COUNT };
+
+/* --- the failing disk: SQLite's usual one with a counter --- */
+
+static struct {
+    enum operation operation;
+    int code;          /* what the failing one returns */
+    int left;          /* operations until it fails; below 0: never */
+    bool hit;
+    bool lasting;      /* all after it fail too */
+} fault;
+
+static bool fails(enum operation operation)
+{
+    if (operation != fault.operation || fault.left < 0)
+        return false;
+    if (fault.left > 1) {
+        fault.left--;
+        return false;
+    }
+    if (!fault.lasting)
+        fault.left = -1;
+    fault.hit = true;
+    return true;
+}
+
+struct shim {
+    sqlite3_file base;
+    sqlite3_file *real; /* behind this struct */
+};
+
+static sqlite3_vfs *usual;
+static sqlite3_vfs failing;
+
+static sqlite3_file *real(sqlite3_file *f) { return ((struct shim *)f)->real; }
+
+static int shim_close(sqlite3_file *f) { return real(f)->pMethods->xClose(real(f)); }
+
+static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+{
+    return fails(OPERATION_READ) ? fault.code : real(f)->pMethods->xRead(real(f), p, n, at);
+}
+
+/* What fails may have been done in part. */
+static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
+{
+    if (!fails(OPERATION_WRITE))
+        return real(f)->pMethods->xWrite(real(f), p, n, at);
+    real(f)->pMethods->xWrite(real(f), p, n / 2, at);
+    return fault.code;
+}
+
+static int shim_truncate(sqlite3_file *f, sqlite3_int64 size)
+{
+    return fails(OPERATION_TRUNCATE) ? fault.code : real(f)->pMethods->xTruncate(real(f), size);
+}
+
+/* Nobody pulls a plug here: what was written is there, so a sync costs nothing. */
+static int shim_sync(sqlite3_file *f, int flags)
+{
+    (void)f;
+    (void)flags;
+    return fails(OPERATION_SYNC) ? fault.code : SQLITE_OK;
+}
+
+static int shim_size(sqlite3_file *f, sqlite3_int64 *size) { return real(f)->pMethods->xFileSize(real(f), size); }
+static int shim_lock(sqlite3_file *f, int level) { return real(f)->pMethods->xLock(real(f), level); }
+static int shim_unlock(sqlite3_file *f, int level) { return real(f)->pMethods->xUnlock(real(f), level); }
+static int shim_reserved(sqlite3_file *f, int *out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); }
+static int shim_control(sqlite3_file *f, int op, void *arg) { return real(f)->pMethods->xFileControl(real(f), op, arg); }
+static int shim_sector(sqlite3_file *f) { return real(f)->pMethods->xSectorSize(real(f)); }
+static int shim_device(sqlite3_file *f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); }
+
+static const sqlite3_io_methods methods = {
+    .iVersion = 1, .xClose = shim_close, .xRead = shim_read, .xWrite = shim_write, .xTruncate = shim_truncate, .xSync = shim_sync,
+    .xFileSize = shim_size, .xLock = shim_lock, .xUnlock = shim_unlock, .xCheckReservedLock = shim_reserved,
+    .xFileControl = shim_control, .xSectorSize = shim_sector, .xDeviceCharacteristics = shim_device,
+};
+
+static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
+{
+    struct shim *shim = (struct shim *)f;
+    int code;
+
+    (void)vfs;
+    f->pMethods = NULL;
+    if (fails(OPERATION_OPEN))
+        return SQLITE_CANTOPEN;
+    shim->real = (sqlite3_file *)(shim + 1);
+    code = usual->xOpen(usual, name, shim->real, flags, out);
+    if (code == SQLITE_OK)
+        f->pMethods = &methods;
+    return code;
+}
+
+static void failing_register(void)
+{
+    usual = sqlite3_vfs_find(NULL);
+    failing = *usual;
+    failing.zName = "failing";
+    failing.szOsFile += (int)sizeof(struct shim);
+    failing.xOpen = shim_open;
+    assert_int_equal(sqlite3_vfs_register(&failing, 0), SQLITE_OK);
+}
+
+/* --- the body: some transactions, each answer written down --- */
+
+struct answers {
+    enum err opened;
+    enum err step[STEPS]; /* of transaction i + 1 */
+    enum err early, undo; /* of transaction 100, written early and then undone */
+    enum err backup;
+    int tried;            /* steps that were submitted */
+};
+
+static char filler[9000];
+
+/* Transaction n takes "a" from n - 1 to n and makes "n" with a value of some pages. */
+static enum err put_step(struct kit *k, int n)
+{
+    char before[16], after[16], name[16];
+    struct store_effect e[2];
+    struct store_entry entry;
+    struct failure why;
+
+    snprintf(before, sizeof before, "%d", n - 1);
+    snprintf(after, sizeof after, "%d", n);
+    snprintf(name, sizeof name, "n%d", n);
+    e[0] = kit_effect("a", before, after);
+    e[1] = kit_effect(name, NULL, filler);
+    entry = kit_entry((uint64_t)n, "committed", e, 2);
+    return kit_commit(k, &entry, &why);
+}
+
+static void run(struct kit *k, struct answers *a)
+{
+    struct failure why = { 0 };
+    struct store_request undo = { .kind = STORE_UNDO, .txn = 100, .history = kit_entry(100, "ABORTED", NULL, 0).history };
+    struct store_request backup = { .kind = STORE_BACKUP, .path = kit_path(k, "copy") };
+
+    memset(a, 0, sizeof *a);
+    a->opened = kit_open(k, &why);
+    if (a->opened != OK) {
+        assert_true(why.text[0] != '\0');
+        return;
+    }
+    for (int n = 1; n <= STEPS / 2; n++)
+        a->step[a->tried++] = put_step(k, n);
+    a->early = kit_put(k, 100, NULL, "early", NULL, filler);
+    a->undo = kit_ask(k, &undo);
+    a->backup = kit_ask(k, &backup);
+    for (int n = STEPS / 2 + 1; n <= STEPS; n++)
+        a->step[a->tried++] = put_step(k, n);
+    kit_close(k);
+}
+
+/* Which answers may follow which, and what a backup leaves. */
+static void check_answers(struct kit *k, const struct answers *a)
+{
+    bool unknown = false;
+
+    for (int i = 0; i < a->tried; i++) {
+        assert_true(a->step[i] == OK || a->step[i] == ERR_STORAGE || a->step[i] == ERR_UNKNOWN);
+        if (unknown)
+            assert_int_equal(a->step[i], ERR_STORAGE);
+        unknown = unknown || a->step[i] == ERR_UNKNOWN;
+    }
+    assert_int_not_equal(a->backup, ERR_UNKNOWN);
+    if (a->opened == OK)
+        assert_int_equal(access(kit_path(k, "copy"), F_OK) == 0, a->backup == OK);
+    assert_int_not_equal(access(kit_path(k, "copy.partial"), F_OK), 0);
+}
+
+static void check_disk(struct kit *k, const struct answers *a)
+{
+    char name[16], text[16];
+    int last = 0;
+
+    for (int n = 1; n <= a->tried; n++) {
+        bool kept = kit_kept(k, (uint64_t)n) == 2;
+        snprintf(name, sizeof name, "n%d", n);
+        snprintf(text, sizeof text, "%d", n);
+        if (a->step[n - 1] != ERR_UNKNOWN)
+            assert_int_equal(kept, a->step[n - 1] == OK);
+        assert_true(kit_holds(k, name, kept ? filler : NULL));
+        last = kept ? n : last;
+    }
+    snprintf(text, sizeof text, "%d", last);
+    assert_true(kit_holds(k, "a", last == 0 ? NULL : text));
+    assert_true(kit_holds(k, "early", NULL)); /* undone by request, or by recovery, or never there */
+}
+
+/* False: nothing was hit, so n has passed the last operation. */
+static bool one_fault(enum operation operation, int code, bool lasting, int n)
+{
+    struct kit k;
+    struct answers a;
+    struct failure why = { 0 };
+    bool hit;
+
+    kit_init(&k);
+    k.options.synchronous = 2;
+    k.options.vfs = "failing";
+    fault.operation = operation;
+    fault.code = code;
+    fault.lasting = lasting;
+    fault.hit = false;
+    fault.left = n;
+    run(&k, &a);
+    fault.left = -1;
+    hit = fault.hit;
+    check_answers(&k, &a);
+    k.options.vfs = NULL;
+    if (kit_open(&k, &why) != OK)
+        fail_msg("operation %d code %d n %d: %s", operation, code, n, why.text);
+    check_disk(&k, &a);
+    kit_fini(&k);
+    return hit;
+}
+
+static void every_fault(enum operation operation, int code)
+{
+    for (int lasting = 0; lasting < 2; lasting++) {
+        int n = 1;
+        while (one_fault(operation, code, lasting == 1, n))
+            n++;
+        print_message("%d faults\n", n - 1);
+        assert_true(n > 1);
+    }
+}
+
+static void a_file_that_does_not_open(void **state) { (void)state; every_fault(OPERATION_OPEN, SQLITE_CANTOPEN); }
+static void a_read_that_fails(void **state) { (void)state; every_fault(OPERATION_READ, SQLITE_IOERR_READ); }
+static void a_write_that_fails(void **state) { (void)state; every_fault(OPERATION_WRITE, SQLITE_IOERR_WRITE); }
+static void a_write_to_a_full_disk(void **state) { (void)state; every_fault(OPERATION_WRITE, SQLITE_FULL); }
+static void a_sync_that_fails(void **state) { (void)state; every_fault(OPERATION_SYNC, SQLITE_IOERR_FSYNC); }
+static void a_truncate_that_fails(void **state) { (void)state; every_fault(OPERATION_TRUNCATE, SQLITE_IOERR_TRUNCATE); }
+
+/* A full disk is no reason to stop: what fits later is taken. */
+static void goes_on_after_a_full_disk(void **state)
+{
+    struct kit k;
+    struct failure why = { 0 };
+
+    (void)state;
+    kit_init(&k);
+    k.options.vfs = "failing";
+    assert_int_equal(kit_open(&k, &why), OK);
+    fault.operation = OPERATION_WRITE;
+    fault.code = SQLITE_FULL;
+    fault.lasting = true;
+    fault.left = 1;
+    assert_int_equal(put_step(&k, 1), ERR_STORAGE);
+    assert_true(kit_holds(&k, "a", NULL));
+    fault.left = -1;
+    assert_int_equal(put_step(&k, 1), OK);
+    assert_true(kit_holds(&k, "a", "1"));
+    kit_fini(&k);
+}
+
+/* More than the page cache holds, so that pages go to the log before COMMIT: what fails there is rolled back, and known to be. */
+static void an_error_before_the_commit_is_clean(void **state)
+{
+    enum { SIZE = 12 * 1024 * 1024 };
+    static char big[SIZE];
+    struct kit k;
+    struct failure why = { 0 };
+    struct store_effect e[4];
+    struct store_entry entry = kit_entry(7, "committed", e, 4);
+
+    (void)state;
+    for (int i = 0; i < 4; i++)
+        e[i] = (struct store_effect){ 'k', bytes_of("abcd" + i, 1), { 0 }, { true, bytes_of(big, SIZE) } };
+    kit_init(&k);
+    k.options.vfs = "failing";
+    assert_int_equal(kit_open(&k, &why), OK);
+    for (int i = 0; i < 4; i++) {
+        fault.operation = OPERATION_WRITE;
+        fault.code = i % 2 == 0 ? SQLITE_IOERR_WRITE : SQLITE_FULL;
+        fault.lasting = i > 1;
+        fault.left = 1 + 100 * i;
+        assert_int_equal(kit_commit(&k, &entry, NULL), ERR_STORAGE);
+        fault.left = -1;
+        assert_true(kit_holds(&k, "a", NULL));
+    }
+    assert_int_equal(kit_commit(&k, &entry, NULL), OK);
+    assert_int_equal(kit_kept(&k, 7), 4);
+    kit_fini(&k);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    failing_register();
+    memset(filler, 'f', sizeof filler - 1);
+    fault.left = -1;
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_that_does_not_open), cmocka_unit_test(a_read_that_fails),
+        cmocka_unit_test(a_write_that_fails),        cmocka_unit_test(a_write_to_a_full_disk),
+        cmocka_unit_test(a_sync_that_fails),         cmocka_unit_test(a_truncate_that_fails),
+        cmocka_unit_test(goes_on_after_a_full_disk), cmocka_unit_test(an_error_before_the_commit_is_clean),
+    };
+
+    alarm(100);
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

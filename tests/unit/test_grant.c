@@ -1,0 +1,145 @@
+/* grant: item by item the graft's own block, then default, then built in; and it outlives its policy. */
+#include "policy/grant.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char text[] = "graft default {\n"
+                           "    limit cpu 30ms wall 2s\n"
+                           "    workers min 2 max 3\n"
+                           "    allow read kv \"*\"\n"
+                           "}\n"
+                           "graft bank {\n"
+                           "    limit wall 200ms memory 16M effects 5\n"
+                           "    workers max 2\n"
+                           "    allow read write kv \"acct:*\"\n"
+                           "    deny write kv \"acct:0\"\n"
+                           "}\n";
+
+/* The grant of a graft; its policy is gone already. */
+static struct grant *grant_of(const char *graft)
+{
+    struct policy *p = NULL;
+    struct manifest m = { 0 };
+    struct grant *g = NULL;
+    struct buf errors;
+
+    buf_init(&errors, 1 << 16);
+    assert_int_equal(policy_parse("t.scfg", bytes_str(text), 1, &p, &errors), OK);
+    buf_fini(&errors);
+    strcpy(m.name, graft);
+    assert_int_equal(grant_new(p, &m, &g), OK);
+    policy_free(&p);
+    return g;
+}
+
+static void expect(const struct grant *g, enum grant_right right, const char *key, bool allowed, const char *rule)
+{
+    struct place place = { "unset", 99, 99 };
+    char shown[64];
+
+    assert_int_equal(grant_may(g, right, bytes_str(key), &place), allowed);
+    assert_string_equal(place_show(place, shown, sizeof shown), rule);
+}
+
+static void expect_place(struct place place, const char *where)
+{
+    char shown[64];
+
+    assert_string_equal(place_show(place, shown, sizeof shown), where);
+}
+
+static void the_own_block_goes_before_default_item_by_item(void **state)
+{
+    struct grant *g = grant_of("bank");
+    const struct grant_limits *l = grant_limits(g);
+
+    (void)state;
+    assert_int_equal(l->cpu_ms, 30);
+    assert_int_equal(l->wall_ms, 200);
+    assert_int_equal(l->memory, 16 << 20);
+    assert_int_equal(l->stack, 1 << 20);
+    assert_int_equal(l->effects, 5);
+    assert_int_equal(l->worker_min, 2);
+    assert_int_equal(l->worker_max, 2);
+    expect_place(l->cpu_place, "t.scfg:2:11");
+    expect_place(l->wall_place, "t.scfg:7:11");
+    expect_place(l->memory_place, "t.scfg:7:22");
+    expect_place(l->effects_place, "t.scfg:7:33");
+    grant_free(&g);
+    assert_null(g);
+    grant_free(&g);
+}
+
+static void own_rules_stand_alone(void **state)
+{
+    struct grant *g = grant_of("bank");
+
+    (void)state;
+    expect(g, GRANT_KV_READ, "acct:1", true, "t.scfg:9:5");
+    expect(g, GRANT_KV_WRITE, "acct:1", true, "t.scfg:9:5");
+    expect(g, GRANT_KV_WRITE, "acct:0", false, "t.scfg:10:5");
+    expect(g, GRANT_KV_READ, "other", false, "no rule");
+    grant_free(&g);
+}
+
+static void without_an_own_block_default_holds(void **state)
+{
+    struct grant *g = grant_of("shop");
+
+    (void)state;
+    assert_int_equal(grant_limits(g)->wall_ms, 2000);
+    assert_int_equal(grant_limits(g)->worker_max, 3);
+    expect_place(grant_limits(g)->memory_place, "no rule");
+    expect(g, GRANT_KV_READ, "other", true, "t.scfg:4:5");
+    expect(g, GRANT_KV_WRITE, "other", false, "no rule");
+    grant_free(&g);
+}
+
+static void shows_each_line_with_its_place(void **state)
+{
+    struct grant *g = grant_of("bank");
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    assert_int_equal(grant_show(g, &out), OK);
+    assert_int_equal(buf_add_u8(&out, 0), OK);
+    assert_string_equal((char *)out.data, "limit cpu 30ms  # t.scfg:2:11\n"
+                                          "limit wall 200ms  # t.scfg:7:11\n"
+                                          "limit memory 16M  # t.scfg:7:22\n"
+                                          "limit stack 1M  # built in\n"
+                                          "limit effects 5  # t.scfg:7:33\n"
+                                          "workers min 2  # t.scfg:3:13\n"
+                                          "workers max 2  # t.scfg:8:13\n"
+                                          "allow read write kv \"acct:*\"  # t.scfg:9:5\n"
+                                          "deny write kv \"acct:0\"  # t.scfg:10:5\n");
+    buf_fini(&out);
+    grant_free(&g);
+}
+
+static void rights_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(grant_right_name(GRANT_KV_READ), "read kv");
+    assert_string_equal(grant_right_name(GRANT_KV_WRITE), "write kv");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_own_block_goes_before_default_item_by_item),
+        cmocka_unit_test(own_rules_stand_alone),
+        cmocka_unit_test(without_an_own_block_default_holds),
+        cmocka_unit_test(shows_each_line_with_its_place),
+        cmocka_unit_test(rights_have_names),
+    };
+
+    alarm(60);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,885 @@
+/*
+ * graft-worker as a whole, with this test as the daemon: orders, calls, walls, deaths.
+ * GRAFT_WORKER: the program, else ./graft-worker. GRAFTD_TOP: the source tree, else ".".
+ */
+#include "lib/value.h"
+#include "lib/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SECONDS_MAX = 120, FRAME_ROOM = 1 << 20, MEMORY_MAX = 1 << 20, STACK_MAX = 256 * 1024 };
+
+static const char zoo[] =
+    "#include <graft.h>\n#include <stdlib.h>\n#include <string.h>\n"
+    "GRAFT_MODULE(\"zoo\", \"1.0.0\", \"one of each\");\n"
+    "static char *kept; static const char *const words[] = { \"one\", \"two\" };\n"
+    "GRAFT_INIT { kept = malloc(1000); strcpy(kept, \"kept\"); return GRAFT_OK; }\n"
+    "GRAFT_FUNCTION(hello, \"name\") { return graft_reply_format(call, \"hello, %s%s\", graft_text(call, "
+    "graft_arg(call, 0)), words[1]); }\n"
+    "GRAFT_FUNCTION(count, \"by\") { int64_t by, now; if (graft_arg_i64(call, 0, &by)) return graft_abort(call, "
+    "\"by what, %d?\", 7);\n"
+    "  int rc = graft_kv_add_i64(call, graft_key(call, 0), by, &now); return rc ? rc : graft_reply_i64(call, now); }\n"
+    "GRAFT_FUNCTION(other, \"\") { graft_bytes v; int rc = graft_kv_get(call, graft_str(\"other\"), &v); if (rc) "
+    "return rc;\n"
+    "  graft_kv_get(call, graft_str(\"other\"), &v); graft_kv_put(call, graft_str(\"new\"), v); "
+    "graft_kv_get(call, graft_str(\"new\"), &v);\n"
+    "  return graft_reply_bytes(call, v); }\n"
+    "static int visit(graft_call *call, graft_bytes k, graft_bytes v, void *user) { (void)v; ++*(int *)user;\n"
+    "  if (k.len == 2 && ((const char *)k.data)[1] == '1') graft_kv_put(call, graft_str(\"k5\"), k); return "
+    "GRAFT_OK; }\n"
+    "GRAFT_FUNCTION(scan, \"\") { int n = 0; int rc = graft_kv_scan(call, graft_str(\"k\"), visit, &n); return "
+    "rc ? rc : graft_reply_i64(call, n); }\n"
+    "GRAFT_FUNCTION(nest, \"\") { graft_reply_array(call, 2); graft_reply_map(call, 1); graft_reply_status(call, "
+    "\"a\"); graft_reply_nil(call);\n"
+    "  graft_reply_double(call, 1.5); return graft_reply_nil(call) == GRAFT_BAD_REPLY ? GRAFT_OK : 99; }\n"
+    "GRAFT_FUNCTION(unfinished, \"\") { return graft_reply_array(call, 2); }\n"
+    "GRAFT_FUNCTION(seven, \"\") { return 77; }\n"
+    "GRAFT_FUNCTION(null, \"\") { *(volatile int *)0 = 1; return 0; }\n"
+    "static int deep(volatile char *p) { volatile char b[4096]; b[0] = p[0]; return deep(b) + b[0]; }\n"
+    "GRAFT_FUNCTION(deep, \"\") { char c = 1; return deep(&c); }\n"
+    "GRAFT_FUNCTION(loop, \"\") { for (;;) __asm__ volatile(\"\"); }\n"
+    "GRAFT_FUNCTION(abort, \"\") { abort(); }\n"
+    "GRAFT_FUNCTION(divide, \"\") { volatile int zero = 0; return 1000 / zero; }\n"
+    "GRAFT_FUNCTION(greedy, \"\") { int n = 0; while (malloc(10000)) n++; return graft_reply_i64(call, n); }\n"
+    "GRAFT_FUNCTION(large, \"\") { char *p = malloc(700000); if (!p) return GRAFT_NO_MEMORY; memset(p, 1, "
+    "700000); return graft_reply_format(call, \"%s\", kept); }\n"
+    "GRAFT_FUNCTION(twice, \"\") { char *volatile p = malloc(10); free(p); free(p); return 0; }\n"
+    "GRAFT_FUNCTION(text, \"\") { kept = 0; *(volatile char *)words = 1; return 0; }\n"
+    "static long raw(long n, long a, long b, long c) { long r; register long d __asm__(\"r10\") = 0; __asm__ "
+    "volatile(\"syscall\" : \"=a\"(r)\n"
+    "  : \"a\"(n), \"D\"(a), \"S\"(b), \"d\"(c), \"r\"(d) : \"rcx\", \"r11\", \"memory\"); return r; }\n"
+    "GRAFT_FUNCTION(raw, \"number a b c\") { int64_t v[4] = { 0 }; for (int i = 0; i < 4; i++) "
+    "graft_arg_i64(call, (unsigned)i, &v[i]);\n"
+    "  return graft_reply_i64(call, raw(v[0], v[1], v[2], v[3])); }\n"
+    "GRAFT_FUNCTION(int80, \"\") { int r; __asm__ volatile(\"int $0x80\" : \"=a\"(r) : \"a\"(20)); return "
+    "graft_reply_i64(call, r); }\n"
+    "GRAFT_FUNCTION(draw, \"\") { unsigned char b[8]; graft_random(call, b, 8); return graft_reply_bytes(call, "
+    "graft_bytes_of(b, 8)); }\n"
+    "static int backwards(const void *a, const void *b) { return *(const int *)b - *(const int *)a; }\n"
+    "GRAFT_FUNCTION(sort, \"\") { int v[2000]; for (int i = 0; i < 2000; i++) v[i] = (i * 7919) % 2000;\n"
+    "  qsort(v, 2000, sizeof v[0], backwards); for (int i = 0; i < 2000; i++) if (v[i] != 1999 - i) return 99; "
+    "return GRAFT_OK; }\n";
+
+/* The manifest's order is the compiler's: functions are found by name. */
+static const char *const names[] = { "hello", "count", "other", "scan", "nest", "unfinished", "seven", "null", "deep", "loop", "abort",
+                                     "divide", "greedy", "large", "twice", "text", "raw", "int80", "draw", "sort" };
+static uint16_t index_of[sizeof names / sizeof names[0]];
+enum { HELLO, COUNT, OTHER, SCAN, NEST, UNFINISHED, SEVEN, NULLPTR, DEEP, LOOP, ABORT, DIVIDE, GREEDY, LARGE, TWICE, TEXT, RAW, INT80, DRAW, SORT };
+
+static char directory[] = "/tmp/graft-worker-test-XXXXXX";
+
+/* ---- building ---- */
+
+static int build(const char *name, const char *source)
+{
+    const char *top = getenv("GRAFTD_TOP");
+    char path[256], command[1024];
+    FILE *file;
+    int fd;
+
+    snprintf(path, sizeof path, "%s/%s.c", directory, name);
+    file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(source, file);
+    fclose(file);
+    snprintf(command, sizeof command,
+             "gcc -O2 -w -fPIC -shared -nostdlib -fvisibility=hidden -Wl,-z,relro,-z,now -I%s/include -o "
+             "%s/%s.graft %s",
+             top != NULL ? top : ".", directory, name, path);
+    assert_int_equal(system(command), 0);
+    snprintf(path, sizeof path, "%s/%s.graft", directory, name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* ---- frames ---- */
+
+static uint8_t frame[FRAME_ROOM];
+
+/* One datagram from a nursery: its number, or -1 when it hung up. */
+static int take(int socket, struct bytes *body, int *fd)
+{
+    struct iovec part = { .iov_base = frame, .iov_len = sizeof frame };
+    union { char space[CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } space;
+    struct msghdr m = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = sizeof space };
+    ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    uint8_t number;
+    size_t used;
+
+    if (n <= 0)
+        return -1;
+    if (fd != NULL)
+        *fd = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL && fd != NULL; c = CMSG_NXTHDR(&m, c))
+        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    assert_int_equal(wire_next(bytes_of(frame, (size_t)n), &number, body, &used), OK);
+    assert_int_equal(used, n);
+    return number;
+}
+
+static void order(int socket, const struct wire_SPAWN *m, const int fds[], size_t count)
+{
+    struct buf b;
+    struct iovec part;
+    union { char space[CMSG_SPACE(2 * sizeof(int))]; struct cmsghdr align; } space = { .space = { 0 } };
+    struct msghdr h = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+    struct cmsghdr *c = CMSG_FIRSTHDR(&h);
+
+    buf_init(&b, WIRE_ORDER_MAX);
+    assert_int_equal(wire_add_SPAWN(&b, m), OK);
+    part = (struct iovec){ .iov_base = b.data, .iov_len = b.len };
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    assert_true(sendmsg(socket, &h, 0) == (ssize_t)b.len);
+    buf_fini(&b);
+}
+
+/* One frame from a worker's stream: its number, or -1 when it hung up. */
+static int hear(int channel, struct bytes *body)
+{
+    size_t have = 0, used = 0;
+    uint8_t number;
+
+    for (;;) {
+        size_t want = have < 4 ? 4 : used;
+        ssize_t n = recv(channel, frame + have, want - have, 0);
+
+        if (n <= 0)
+            return -1;
+        have += (size_t)n;
+        if (wire_next(bytes_of(frame, have), &number, body, &used) == OK)
+            return number;
+        assert_true(used <= sizeof frame);
+    }
+}
+
+static void tell(int channel, struct buf *b)
+{
+    assert_true(send(channel, b->data, b->len, MSG_NOSIGNAL) == (ssize_t)b->len);
+    buf_fini(b);
+}
+
+/* ---- the tree ---- */
+
+struct tree {
+    pid_t keeper;
+    int zygote, template; /* control sockets */
+};
+
+struct worker {
+    int channel, pidfd;
+};
+
+static pid_t start(int *control, const char *flag)
+{
+    const char *path = getenv("GRAFT_WORKER");
+    char *argv[] = { (char *)(uintptr_t)"graft-worker", (char *)(uintptr_t)flag, NULL }, *none[] = { NULL };
+    int pair[2];
+    pid_t pid;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        if (pair[1] == 3)
+            fcntl(3, F_SETFD, 0);
+        else
+            dup2(pair[1], 3);
+        execve(path != NULL ? path : "./graft-worker", argv, none);
+        _exit(127);
+    }
+    close(pair[1]);
+    *control = pair[0];
+    return pid;
+}
+
+static int spawn_template(int zygote, int file, int *pidfd)
+{
+    struct wire_SPAWN m = { .id = 1 };
+    struct bytes body;
+    int pair[2], fds[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    fds[0] = pair[1];
+    fds[1] = file;
+    order(zygote, &m, fds, 2);
+    close(pair[1]);
+    assert_int_equal(take(zygote, &body, pidfd), WIRE_BORN);
+    return pair[0];
+}
+
+static struct worker spawn_worker(struct tree *t)
+{
+    struct wire_SPAWN m = { .id = 5, .memory_max = MEMORY_MAX, .stack_max = STACK_MAX, .cpu_s_max = 1, .key_max = 4096, .value_max = 65536 };
+    struct worker w;
+    struct bytes body;
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    order(t->template, &m, &pair[1], 1);
+    close(pair[1]);
+    assert_int_equal(take(t->template, &body, &w.pidfd), WIRE_BORN);
+    w.channel = pair[0];
+    return w;
+}
+
+static struct worker ready_worker(struct tree *t)
+{
+    struct worker w = spawn_worker(t);
+    struct bytes body;
+
+    assert_int_equal(hear(w.channel, &body), WIRE_READY);
+    return w;
+}
+
+static void end_tree(struct tree *t)
+{
+    int status;
+
+    close(t->template);
+    close(t->zygote);
+    assert_int_equal(waitpid(t->keeper, &status, 0), t->keeper);
+    assert_true(WIFEXITED(status));
+}
+
+static void learn_functions(struct bytes body)
+{
+    struct wire_MANIFEST m;
+    const char *p, *end;
+    uint16_t index = 0;
+
+    assert_true(wire_read_MANIFEST(body, &m));
+    for (p = m.text.data, end = p + m.text.len; p < end; p += strlen(p) + 1) {
+        if (strncmp(p, "function\t", 9) != 0)
+            continue;
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (strncmp(p + 9, names[i], strlen(names[i])) == 0 && p[9 + strlen(names[i])] == '\t')
+                index_of[i] = index;
+        index++;
+    }
+    assert_int_equal(index, sizeof names / sizeof names[0]);
+}
+
+static int set_up(void **state)
+{
+    static struct tree t;
+    struct bytes body;
+    int file, pidfd;
+
+    t.keeper = start(&t.zygote, "--degraded");
+    if (take(t.zygote, &body, NULL) != WIRE_MANIFEST) {
+        fprintf(stderr, "refused: %.*s\n", (int)body.len, (const char *)body.data);
+        return -1;
+    }
+    file = build("zoo", zoo);
+    t.template = spawn_template(t.zygote, file, &pidfd);
+    close(file);
+    close(pidfd);
+    assert_int_equal(take(t.template, &body, NULL), WIRE_MANIFEST);
+    learn_functions(body);
+    *state = &t;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    end_tree(*state);
+    return 0;
+}
+
+static void lay_down(struct worker *w)
+{
+    close(w->channel);
+    close(w->pidfd);
+}
+
+/* ---- calls ---- */
+
+/* keys: NULL-ended pairs key, value (NULL: absent) … ; args: space-separated. */
+static void call(const struct worker *w, int function, const char *const *keys, const char *args, bool readonly)
+{
+    uint8_t seed[WIRE_SEED] = { 42 };
+    struct buf b, k, a;
+    uint32_t count = 0;
+
+    buf_init(&b, 1 << 20);
+    buf_init(&k, 1 << 20);
+    buf_init(&a, 1 << 20);
+    for (const char *const *p = keys; p != NULL && *p != NULL; p += 2)
+        count++;
+    buf_add_u32(&k, count);
+    for (const char *const *p = keys; p != NULL && *p != NULL; p += 2) {
+        buf_add_bytes(&k, bytes_str(p[0]));
+        buf_add_u8(&k, p[1] != NULL);
+        buf_add_bytes(&k, bytes_str(p[1] != NULL ? p[1] : ""));
+    }
+    count = args[0] != '\0';
+    for (const char *p = args; *p != '\0'; p++)
+        count += *p == ' ';
+    buf_add_u32(&a, count);
+    while (count-- > 0) {
+        size_t n = strcspn(args, " ");
+
+        buf_add_bytes(&a, bytes_of(args, n));
+        args += n + 1;
+    }
+    assert_int_equal(wire_add_CALL(&b, &(struct wire_CALL){ .txn = 1, .function = index_of[function], .readonly = readonly,
+                                                            .seed = bytes_of(seed, sizeof seed), .keys = buf_bytes(&k),
+                                                            .args = buf_bytes(&a) }), OK);
+    tell(w->channel, &b);
+    buf_fini(&k);
+    buf_fini(&a);
+}
+
+static struct wire_DONE done(const struct worker *w)
+{
+    struct wire_DONE m;
+    struct bytes body;
+
+    assert_int_equal(hear(w->channel, &body), WIRE_DONE);
+    assert_true(wire_read_DONE(body, &m));
+    return m;
+}
+
+static void assert_text(struct bytes b, const char *text)
+{
+    assert_int_equal(b.len, strlen(text));
+    assert_memory_equal(b.data, text, b.len);
+}
+
+static void assert_replied(struct wire_DONE m, enum value kind, const char *text, int64_t number)
+{
+    struct reader r = reader_of(m.reply);
+
+    assert_int_equal(m.how, 0);
+    assert_true(value_valid(m.reply));
+    assert_int_equal(read_u8(&r), kind);
+    if (kind == VALUE_I64)
+        assert_int_equal(read_u64(&r), (uint64_t)number);
+    else if (kind == VALUE_BYTES)
+        assert_text(read_bytes(&r), text);
+}
+
+/* The worker's last words have this in them (NULL: it says none), and its death was by that signal. */
+static void assert_dies(struct tree *t, struct worker *w, const char *words, int signal)
+{
+    struct wire_OBITUARY m;
+    struct wire_DYING dying;
+    struct bytes body;
+    struct pollfd p = { .fd = w->pidfd, .events = POLLIN };
+
+    if (words != NULL) {
+        if (hear(w->channel, &body) != WIRE_DYING)
+            fail_msg("no last words, but %s expected", words);
+        assert_true(wire_read_DYING(body, &dying));
+        if (memmem(dying.text.data, dying.text.len, words, strlen(words)) == NULL)
+            fail_msg("last words: %.*s", (int)dying.text.len, (const char *)dying.text.data);
+    }
+    assert_int_equal(hear(w->channel, &body), -1);
+    assert_int_equal(poll(&p, 1, -1), 1);
+    assert_int_equal(take(t->template, &body, NULL), WIRE_OBITUARY);
+    assert_true(wire_read_OBITUARY(body, &m));
+    assert_int_equal(m.id, 5);
+    if (signal == 0)
+        assert_int_equal(m.code, CLD_EXITED);
+    else
+        assert_true(m.code == CLD_KILLED || m.code == CLD_DUMPED);
+    if (signal != 0 && m.status != (uint32_t)signal)
+        fail_msg("died of signal %u, not %d", m.status, signal);
+    assert_true(m.rss_max_kib > 0);
+    lay_down(w);
+}
+
+/* Ended by the daemon. */
+static void dismiss(struct tree *t, struct worker *w)
+{
+    assert_int_equal(syscall(SYS_pidfd_send_signal, w->pidfd, SIGKILL, NULL, 0), 0);
+    assert_dies(t, w, NULL, SIGKILL);
+}
+
+/* ---- tests ---- */
+
+static void says_which_walls_stand_or_refuses_by_name(void **state)
+{
+    struct tree t = { .template = -1 };
+    struct wire_MANIFEST m;
+    struct wire_REFUSED refused;
+    struct bytes body;
+    int number, status;
+
+    (void)state;
+    t.keeper = start(&t.zygote, NULL);
+    number = take(t.zygote, &body, NULL);
+    if (number == WIRE_REFUSED) { /* a machine without namespaces: it must say which */
+        assert_true(wire_read_REFUSED(body, &refused));
+        assert_non_null(memmem(refused.text.data, refused.text.len, "sandbox degraded allow", 22));
+    } else {
+        assert_int_equal(number, WIRE_MANIFEST);
+        assert_true(wire_read_MANIFEST(body, &m));
+        assert_memory_equal(m.text.data, "walls\tseccomp=1 ns=", 19);
+        assert_non_null(memmem(m.text.data, m.text.len, "nnp=1 degraded=none", 20));
+        printf("%s\n", (const char *)m.text.data);
+    }
+    close(t.zygote);
+    assert_int_equal(waitpid(t.keeper, &status, 0), t.keeper);
+}
+
+static void serves_calls_in_a_row(void **state)
+{
+    struct worker w = ready_worker(*state);
+
+    for (int i = 0; i < 100; i++) {
+        call(&w, HELLO, NULL, "ada", false);
+        assert_replied(done(&w), VALUE_BYTES, "hello, adatwo", 0);
+    }
+    call(&w, SORT, NULL, "", false);
+    assert_replied(done(&w), VALUE_NIL, NULL, 0);
+    close(w.channel); /* a worker whose daemon is gone goes too */
+    w.channel = open("/dev/null", O_RDONLY);
+    assert_dies(*state, &w, NULL, 0);
+}
+
+static void large_frames_pass_whole(void **state)
+{
+    enum { LENGTH = 400000 };
+    static char name[LENGTH + 1];
+    struct worker w = ready_worker(*state);
+    struct wire_DONE m;
+
+    memset(name, 'x', LENGTH);
+    for (int i = 0; i < 3; i++) {
+        call(&w, HELLO, NULL, name, false);
+        m = done(&w);
+        assert_int_equal(m.how, 0);
+        assert_true(value_valid(m.reply));
+        assert_int_equal(m.reply.len, 1 + 4 + 7 + LENGTH + 3);
+    }
+    dismiss(*state, &w);
+}
+
+static void reads_declared_keys_without_asking(void **state)
+{
+    static const char *const keys[] = { "n", "41", NULL }, *const absent[] = { "n", NULL, NULL }, *const text[] = { "n", "x", NULL };
+    struct worker w = ready_worker(*state);
+    struct wire_KV_PUT put;
+    struct wire_DONE m;
+    struct bytes body;
+
+    call(&w, COUNT, keys, "1", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_PUT);
+    assert_true(wire_read_KV_PUT(body, &put));
+    assert_text(put.key, "n");
+    assert_text(put.value, "42");
+    assert_replied(done(&w), VALUE_I64, NULL, 42);
+    call(&w, COUNT, absent, "-5", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_PUT);
+    assert_replied(done(&w), VALUE_I64, NULL, -5);
+    call(&w, COUNT, text, "1", false);
+    m = done(&w);
+    assert_int_equal(m.how, 2);
+    assert_int_equal(m.code, 3);
+    assert_text(m.text, "GRAFT_BAD_VALUE");
+    dismiss(*state, &w);
+}
+
+static void asks_once_for_an_undeclared_key(void **state)
+{
+    struct worker w = ready_worker(*state);
+    struct wire_KV_GET get;
+    struct bytes body;
+    struct buf b;
+
+    call(&w, OTHER, NULL, "", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_GET);
+    assert_true(wire_read_KV_GET(body, &get));
+    assert_text(get.key, "other");
+    assert_int_equal(get.exclusive, 0);
+    buf_init(&b, 1000);
+    wire_add_VALUE(&b, &(struct wire_VALUE){ .present = 1, .value = bytes_str("there") });
+    tell(w.channel, &b);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_PUT);
+    assert_replied(done(&w), VALUE_BYTES, "there", 0);
+    dismiss(*state, &w);
+}
+
+static void page(const struct worker *w, const char *const *items, bool more)
+{
+    struct buf b, list;
+    uint32_t count = 0;
+
+    while (items[count] != NULL)
+        count++;
+    buf_init(&b, 10000);
+    buf_init(&list, 10000);
+    buf_add_u32(&list, count);
+    for (; *items != NULL; items++) {
+        buf_add_bytes(&list, bytes_str(*items));
+        buf_add_bytes(&list, bytes_str("v"));
+    }
+    wire_add_PAGE(&b, &(struct wire_PAGE){ .more = more, .items = buf_bytes(&list) });
+    tell(w->channel, &b);
+    buf_fini(&list);
+}
+
+static void scans_in_pages_and_sees_what_a_visit_wrote(void **state)
+{
+    static const char *const first[] = { "k0", "k1", "k7", NULL }, *const rest[] = { "k5", "k7", NULL }, *const none[] = { NULL };
+    struct worker w = ready_worker(*state);
+    struct wire_KV_SCAN scan;
+    struct bytes body;
+
+    call(&w, SCAN, NULL, "", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_SCAN);
+    page(&w, first, false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_PUT);  /* k5, at k1 */
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_SCAN); /* so k7 is not visited from the old page */
+    assert_true(wire_read_KV_SCAN(body, &scan));
+    assert_int_equal(scan.from.len, 3);
+    assert_memory_equal(scan.from.data, "k1\0", 3);
+    page(&w, rest, true);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_SCAN);
+    page(&w, none, false);
+    assert_replied(done(&w), VALUE_I64, NULL, 4);
+    dismiss(*state, &w);
+}
+
+static void a_write_in_a_readonly_call_does_not_return(void **state)
+{
+    static const char *const keys[] = { "n", "41", NULL };
+    struct worker w = ready_worker(*state);
+    struct bytes body;
+
+    call(&w, COUNT, keys, "1", true);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_PUT);
+    dismiss(*state, &w);
+}
+
+static void failures_are_told_apart(void **state)
+{
+    static const struct { int function, how; uint32_t code; const char *text; } cases[] = {
+        { COUNT, 1, 8, "by what, 7?" },
+        { SEVEN, 2, 77, "" },
+        { UNFINISHED, 2, 7, "the reply's array or map was opened with more values than it got" },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct worker w = ready_worker(*state);
+        struct wire_DONE m;
+
+        call(&w, cases[i].function, NULL, "", false);
+        m = done(&w);
+        assert_int_equal(m.how, cases[i].how);
+        assert_int_equal(m.code, cases[i].code);
+        assert_text(m.text, cases[i].text);
+        dismiss(*state, &w);
+    }
+}
+
+static void nested_replies_are_whole_values(void **state)
+{
+    struct worker w = ready_worker(*state);
+
+    call(&w, NEST, NULL, "", false);
+    assert_replied(done(&w), VALUE_ARRAY, NULL, 0);
+    dismiss(*state, &w);
+}
+
+static void the_same_seed_draws_the_same_bytes(void **state)
+{
+    struct worker w = ready_worker(*state);
+    uint8_t first[64];
+    struct wire_DONE m;
+    size_t n;
+
+    call(&w, DRAW, NULL, "", false);
+    m = done(&w);
+    n = m.reply.len;
+    assert_int_equal(n, 13);
+    memcpy(first, m.reply.data, n);
+    call(&w, DRAW, NULL, "", false);
+    m = done(&w);
+    assert_int_equal(m.reply.len, n);
+    assert_memory_equal(m.reply.data, first, n);
+    dismiss(*state, &w);
+}
+
+static void faults_end_with_last_words(void **state)
+{
+    static const struct { int function; const char *words; int signal; } cases[] = {
+        { NULLPTR, "SIGSEGV at address 0x0, by the graft's code at 0x", SIGSEGV },
+        { DEEP, "(stack overflow), by the graft's code at 0x", SIGSEGV },
+        { DIVIDE, "SIGFPE (division by zero), by the graft's code at 0x", SIGFPE },
+        { ABORT, "abort() called", SIGILL },
+        { TWICE, "free() or realloc() of what malloc() did not give", SIGILL },
+        { TEXT, "SIGSEGV at address 0x", SIGSEGV },
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct worker w = ready_worker(*state);
+
+        call(&w, cases[i].function, NULL, "", false);
+        assert_dies(*state, &w, cases[i].words, cases[i].signal);
+    }
+}
+
+static struct worker raw_call(struct tree *t, const char *args)
+{
+    struct worker w = ready_worker(t);
+
+    call(&w, RAW, NULL, args, false);
+    return w;
+}
+
+static void forbidden_system_calls_kill(void **state)
+{
+    static const struct { long number, a, b, c; } calls[] = {
+        { SYS_read, 0, 0, 0 }, { SYS_write, 2, 0, 0 }, { SYS_write, 0x100000003, 0, 0 }, { SYS_clone, 17, 0, 0 }, { SYS_openat, -100, 0, 0 },
+        { SYS_mmap, 0, 4096, 7 }, { SYS_mprotect, 0, 4096, 7 }, { SYS_kill, 1, 9, 0 }, { SYS_unshare, 0x10000000, 0, 0 },
+        { 0x40000000 | SYS_write, 3, 0, 0 }, { 9999, 0, 0, 0 }, { -1, 0, 0, 0 },
+    };
+
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        struct worker w;
+        char args[100];
+
+        snprintf(args, sizeof args, "%ld %ld %ld %ld", calls[i].number, calls[i].a, calls[i].b, calls[i].c);
+        w = raw_call(*state, args);
+        assert_dies(*state, &w, NULL, SIGSYS);
+    }
+}
+
+/* All but those that a worker may make, and two that the kernel never shows to a filter: uretprobe (335) and uprobe
+ * (336), which do nothing for a process that is not being probed. */
+static void every_other_system_call_kills(void **state)
+{
+    enum { NUMBERS = 480, URETPROBE = 335, UPROBE = 336 };
+
+    for (int n = 0; n < NUMBERS; n++) {
+        struct worker w;
+        char args[40];
+
+        if (n == SYS_read || n == SYS_write || n == SYS_rt_sigreturn || n == SYS_exit_group || n == URETPROBE || n == UPROBE)
+            continue;
+        snprintf(args, sizeof args, "%d 3 0 0", n);
+        w = raw_call(*state, args);
+        assert_dies(*state, &w, NULL, SIGSYS);
+    }
+}
+
+static void the_other_system_call_table_kills(void **state)
+{
+    struct worker w = ready_worker(*state);
+
+    call(&w, INT80, NULL, "", false);
+    assert_dies(*state, &w, NULL, SIGSYS);
+}
+
+static void a_loop_can_be_killed_and_has_a_net_below_it(void **state)
+{
+    struct worker w = ready_worker(*state);
+
+    call(&w, LOOP, NULL, "", false);
+    dismiss(*state, &w);
+    w = ready_worker(*state);
+    call(&w, LOOP, NULL, "", false);
+    assert_dies(*state, &w, NULL, SIGKILL); /* RLIMIT_CPU, one second */
+}
+
+static void memory_is_bounded_and_ends_with_the_call(void **state)
+{
+    struct worker w = ready_worker(*state);
+    struct wire_MEMORY m;
+    struct wire_DONE end;
+    struct bytes body;
+
+    for (int i = 0; i < 5; i++) {
+        call(&w, LARGE, NULL, "", false);
+        assert_replied(done(&w), VALUE_BYTES, "kept", 0);
+    }
+    call(&w, GREEDY, NULL, "", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_MEMORY);
+    assert_true(wire_read_MEMORY(body, &m));
+    assert_int_equal(m.wanted, 10000);
+    assert_true(m.allowed == MEMORY_MAX && m.used <= m.allowed && m.used > MEMORY_MAX - 20000);
+    end = done(&w);
+    assert_int_equal(end.how, 0);
+    call(&w, LARGE, NULL, "", false);
+    assert_replied(done(&w), VALUE_BYTES, "kept", 0);
+    dismiss(*state, &w);
+}
+
+static void a_call_too_large_for_the_memory_is_refused(void **state)
+{
+    struct worker w = ready_worker(*state);
+    size_t size = 3 * MEMORY_MAX / 2;
+    uint8_t seed[WIRE_SEED] = { 0 }, *args = calloc(1, size);
+    struct wire_DONE m;
+    struct bytes body;
+    struct buf b;
+
+    buf_init(&b, 2 * size);
+    wire_add_CALL(&b, &(struct wire_CALL){ .function = index_of[HELLO], .seed = bytes_of(seed, sizeof seed), .args = bytes_of(args, size) });
+    tell(w.channel, &b);
+    assert_int_equal(hear(w.channel, &body), WIRE_MEMORY);
+    m = done(&w);
+    assert_int_equal(m.how, 2);
+    assert_int_equal(m.code, 6);
+    free(args);
+    dismiss(*state, &w);
+}
+
+static void a_failing_init_says_so(void **state)
+{
+    struct tree *t = *state, own = { .zygote = t->zygote };
+    int file = build("bad", "#include <graft.h>\nGRAFT_MODULE(\"bad\", \"1\", \"\");\nGRAFT_INIT { return 7; }\n"), pidfd;
+    struct worker w;
+    struct bytes body;
+
+    own.template = spawn_template(t->zygote, file, &pidfd);
+    assert_int_equal(take(own.template, &body, NULL), WIRE_MANIFEST);
+    w = spawn_worker(&own);
+    assert_dies(&own, &w, "graft_init returned 7", 0);
+    close(own.template);
+    assert_int_equal(take(t->zygote, &body, NULL), WIRE_OBITUARY);
+    close(pidfd);
+    close(file);
+}
+
+static void a_graft_that_wants_more_is_refused(void **state)
+{
+    struct tree *t = *state;
+    int file = build("wants", "#include <graft.h>\nGRAFT_MODULE(\"wants\", \"1\", \"\");\nint open(); int socket();\n"
+                              "GRAFT_FUNCTION(f, \"\") { return open(\"x\", 0) + socket(); }\n"), pidfd, control;
+    struct wire_REFUSED m;
+    struct bytes body;
+
+    control = spawn_template(t->zygote, file, &pidfd);
+    assert_int_equal(take(control, &body, NULL), WIRE_REFUSED);
+    assert_true(wire_read_REFUSED(body, &m));
+    assert_true(m.text.len > 12 && memcmp(m.text.data, "wants.graft wants ", 18) == 0);
+    assert_non_null(memmem(m.text.data, m.text.len, "open()", 6));
+    assert_non_null(memmem(m.text.data, m.text.len, "socket()", 8));
+    assert_int_equal(take(control, &body, NULL), -1);
+    assert_int_equal(take(t->zygote, &body, NULL), WIRE_OBITUARY);
+    close(control);
+    close(pidfd);
+    close(file);
+}
+
+static void an_order_without_its_descriptors_is_stillborn(void **state)
+{
+    struct tree *t = *state;
+    struct wire_SPAWN m = { .id = 9 };
+    struct wire_STILLBORN still;
+    struct bytes body;
+    int null = open("/dev/null", O_RDONLY);
+
+    order(t->zygote, &m, &null, 1);
+    assert_int_equal(take(t->zygote, &body, NULL), WIRE_STILLBORN);
+    assert_true(wire_read_STILLBORN(body, &still));
+    assert_true(still.id == 9 && still.errnum == EINVAL);
+    close(null);
+}
+
+/* A tree with a worker that spins; ended by `end`. Then nothing of it is left. */
+static void assert_all_end(void (*end)(struct tree *t))
+{
+    struct tree t;
+    struct worker w;
+    struct bytes body;
+    int file = build("zoo", zoo), pidfd, status;
+    struct pollfd p[2];
+
+    t.keeper = start(&t.zygote, "--degraded");
+    assert_int_equal(take(t.zygote, &body, NULL), WIRE_MANIFEST);
+    t.template = spawn_template(t.zygote, file, &pidfd);
+    assert_int_equal(take(t.template, &body, NULL), WIRE_MANIFEST);
+    w = ready_worker(&t);
+    call(&w, LOOP, NULL, "", false);
+    end(&t);
+    p[0] = (struct pollfd){ .fd = pidfd, .events = POLLIN };
+    p[1] = (struct pollfd){ .fd = w.pidfd, .events = POLLIN };
+    assert_int_equal(waitpid(t.keeper, &status, 0), t.keeper);
+    assert_int_equal(poll(&p[0], 1, -1), 1);
+    assert_int_equal(poll(&p[1], 1, -1), 1);
+    lay_down(&w);
+    close(pidfd);
+    close(file);
+    close(t.template);
+}
+
+static void kill_keeper(struct tree *t)
+{
+    assert_int_equal(kill(t->keeper, SIGKILL), 0);
+    close(t->zygote);
+}
+
+static void hang_up(struct tree *t) { close(t->zygote); }
+
+static void nothing_outlives_the_keeper(void **state)
+{
+    (void)state;
+    assert_all_end(kill_keeper);
+}
+
+static void nothing_outlives_the_control_socket(void **state)
+{
+    (void)state;
+    assert_all_end(hang_up);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(says_which_walls_stand_or_refuses_by_name),
+        cmocka_unit_test_setup_teardown(serves_calls_in_a_row, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(large_frames_pass_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_declared_keys_without_asking, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(asks_once_for_an_undeclared_key, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(scans_in_pages_and_sees_what_a_visit_wrote, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_write_in_a_readonly_call_does_not_return, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(failures_are_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nested_replies_are_whole_values, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_same_seed_draws_the_same_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(faults_end_with_last_words, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(forbidden_system_calls_kill, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_other_system_call_kills, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_other_system_call_table_kills, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_loop_can_be_killed_and_has_a_net_below_it, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_is_bounded_and_ends_with_the_call, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_call_too_large_for_the_memory_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_failing_init_says_so, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_graft_that_wants_more_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_order_without_its_descriptors_is_stillborn, set_up, tear_down),
+        cmocka_unit_test(nothing_outlives_the_keeper),
+        cmocka_unit_test(nothing_outlives_the_control_socket),
+    };
+    char command[256];
+    int failed;
+
+    alarm(SECONDS_MAX);
+    signal(SIGPIPE, SIG_IGN);
+    if (mkdtemp(directory) == NULL)
+        return 1;
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    return system(command) != 0 || failed != 0;
+}
