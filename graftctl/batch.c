@@ -38,6 +38,7 @@ struct batch {
     size_t reason_count;
     struct json_list words, command;
     graft_client_bytes *args; /* owned; JSON_ITEM_MAX and a few */
+    FILE *results;            /* owned; NULL: not asked for */
     bool progress;            /* stderr is a terminal */
     int64_t shown_ms;
 };
@@ -156,6 +157,29 @@ static void count_failure(struct batch *b, uint64_t line, const char *sentence)
     b->failed++;
 }
 
+/* One line for one call: its line, "ok" or the error's word, the error's sentence. It is out before the next answer is read. */
+static void write_result(struct batch *b, uint64_t line, const char *sentence)
+{
+    int word = sentence == NULL ? 0 : (int)strcspn(sentence, " ");
+    struct buf cell;
+
+    if (b->results == NULL)
+        return;
+    buf_init(&cell, SUMMARY_MAX);
+    if (sentence != NULL && cell_add(&cell, bytes_str(sentence), false, NULL) != OK)
+        buf_clear(&cell);
+    fprintf(b->results, "%llu\t%.*s\t%.*s\n", (unsigned long long)line, sentence == NULL ? 2 : word,
+            sentence == NULL ? "ok" : sentence, (int)buf_len(&cell), (const char *)buf_bytes(&cell).data);
+    fflush(b->results);
+    buf_fini(&cell);
+}
+
+static void fail_line(struct batch *b, uint64_t line, const char *sentence)
+{
+    count_failure(b, line, sentence);
+    write_result(b, line, sentence);
+}
+
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -191,10 +215,12 @@ static enum outcome take_reply(struct batch *b)
         return complain_client(b->in->client);
     b->oldest = (b->oldest + 1) % BATCH_WINDOW;
     b->unanswered--;
-    if (graft_client_kind(reply) == GRAFT_REPLY_ERROR)
-        count_failure(b, line, graft_client_text(reply, NULL));
-    else
+    if (graft_client_kind(reply) == GRAFT_REPLY_ERROR) {
+        fail_line(b, line, graft_client_text(reply, NULL));
+    } else {
         b->done++;
+        write_result(b, line, NULL);
+    }
     graft_client_free_reply(&reply);
     show_progress(b, false);
     return OUTCOME_DONE;
@@ -239,7 +265,7 @@ static enum outcome run_line(struct batch *b, struct bytes line)
     if (batch_read_line(line, &b->words, &why) == OK && batch_command(&b->words, b->options, &b->command, &why) == OK)
         return send_command(b);
     snprintf(sentence, sizeof sentence, "BADLINE %s", why.text);
-    count_failure(b, b->line, sentence);
+    fail_line(b, b->line, sentence);
     return OUTCOME_DONE;
 }
 
@@ -287,7 +313,7 @@ static enum outcome run_lines(struct batch *b, FILE *f)
         b->line++;
         b->bytes_read += buf_len(&text);
         if (!fits)
-            count_failure(b, b->line, "BADLINE the line has more than 32 MiB");
+            fail_line(b, b->line, "BADLINE the line has more than 32 MiB");
         else if (!is_blank(line))
             outcome = run_line(b, line);
     }
@@ -366,6 +392,21 @@ static void tell_unanswered(const struct batch *b)
                  b->unanswered, (unsigned long long)b->lines[b->oldest]);
 }
 
+static enum outcome open_results(struct batch *b, const char *path)
+{
+    b->results = path == NULL ? NULL : fopen(path, "we");
+    return path == NULL || b->results != NULL ? OUTCOME_DONE : complain("cannot write %s: %s", path, strerror(errno));
+}
+
+static enum outcome close_results(struct batch *b, enum outcome outcome)
+{
+    bool bad = b->results != NULL && ferror(b->results);
+
+    if (b->results != NULL && (fclose(b->results) != 0 || bad))
+        outcome = complain("cannot write all results: %s", strerror(errno));
+    return outcome;
+}
+
 enum outcome batch_run(struct invocation *in, const char *path, const struct batch_options *options, bool json)
 {
     struct batch *b = calloc(1, sizeof *b);
@@ -384,7 +425,9 @@ enum outcome batch_run(struct invocation *in, const char *path, const struct bat
     json_list_init(&b->words);
     json_list_init(&b->command);
     b->args = calloc(JSON_ITEM_MAX, sizeof *b->args);
-    outcome = b->args == NULL ? complain("out of memory") : ask_connect(in);
+    outcome = b->args == NULL ? complain("out of memory") : open_results(b, option_value(in, "results"));
+    if (outcome == OUTCOME_DONE)
+        outcome = ask_connect(in);
     if (outcome == OUTCOME_DONE) {
         outcome = run_lines(b, f);
         show_progress(b, true);
@@ -393,6 +436,7 @@ enum outcome batch_run(struct invocation *in, const char *path, const struct bat
     }
     if (outcome == OUTCOME_DONE && b->failed > 0)
         outcome = OUTCOME_FAILED;
+    outcome = close_results(b, outcome);
     json_list_fini(&b->words);
     json_list_fini(&b->command);
     free(b->args);

@@ -92,5 +92,7 @@ enum outcome command_call(struct invocation *in)
         return usage_error(in, "which function?");
     if (option_given(in, "keys"))
         return usage_error(in, "--keys goes with --batch; name each key with --key");
+    if (option_given(in, "results"))
+        return usage_error(in, "--results goes with --batch");
     return call_once(in, &options);
 }

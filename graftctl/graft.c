@@ -41,7 +41,7 @@ static enum outcome read_graft(const char *path, struct buf *file, char name[OBJ
 enum outcome command_load(struct invocation *in)
 {
     static const struct field fields[] = {
-        { "NAME", "name" }, { "VERSION", "version" }, { "SHA256", "sha256" }, { "FUNCTIONS", "functions" },
+        { "name", "name" }, { "version", "version" }, { "sha256", "sha256" }, { "functions", "functions" },
     };
     char name[OBJECT_NAME_MAX + 1];
     graft_reply *reply = NULL;
@@ -100,7 +100,7 @@ enum outcome command_list(struct invocation *in)
     enum outcome outcome = ask(in, &reply, "GRAFT", "LIST", NULL);
 
     if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply) : show_rows(reply, fields, sizeof fields / sizeof fields[0]);
+        outcome = option_given(in, "json") ? show_json(reply) : show_rows(reply, fields, sizeof fields / sizeof fields[0], "-");
     graft_client_free_reply(&reply);
     return outcome;
 }
@@ -121,7 +121,7 @@ static enum outcome show_graft(const graft_reply *reply)
 
     if (outcome == OUTCOME_DONE && graft_client_count(functions) > 0) {
         putchar('\n');
-        outcome = show_rows(functions, function_fields, sizeof function_fields / sizeof function_fields[0]);
+        outcome = show_rows(functions, function_fields, sizeof function_fields / sizeof function_fields[0], "-");
     }
     if (graft_client_count(grant) > 0)
         putchar('\n');

@@ -4,8 +4,11 @@
 #include "lib/utf8.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DOUBLE_DIGITS = 17 }; /* tell any two doubles apart */
 
 /* ---- base64 (RFC 4648, padded) ---- */
 
@@ -123,11 +126,18 @@ enum err json_add_str(struct buf *out, const char *s) { return json_add_bytes(ou
 
 enum err json_add_double(struct buf *out, double v)
 {
+    char text[32];
+
     if (isnan(v))
         return buf_add_str(out, "\"nan\"");
     if (isinf(v))
         return buf_add_str(out, v > 0 ? "\"inf\"" : "\"-inf\"");
-    return buf_addf(out, "%.17g", v);
+    for (int digits = 15; digits < DOUBLE_DIGITS; digits++) { /* as few as read back the same */
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            return buf_add_str(out, text);
+    }
+    return buf_addf(out, "%.*g", DOUBLE_DIGITS, v);
 }
 
 /* ---- the list ---- */

@@ -6,14 +6,14 @@
 
 #include <stdio.h>
 
-#ifndef GRAFTD_VERSION
-#define GRAFTD_VERSION "unreleased"
+#ifndef PACKAGE_VERSION /* the build says */
+#define PACKAGE_VERSION "unreleased"
 #endif
 
 static enum outcome run(struct invocation *in)
 {
     if (in->version)
-        printf("graftctl %s\n", GRAFTD_VERSION);
+        printf("graftctl %s\n", PACKAGE_VERSION);
     else if (in->help)
         help_print(in->command);
     else

@@ -17,14 +17,13 @@ static bool bytes_at(struct bytes file, uint64_t offset, uint64_t n, struct byte
     return true;
 }
 
-static bool read_section(struct bytes file, const Elf64_Ehdr *head, size_t i, Elf64_Shdr *section)
+/* i < e_shnum, and read_head() has seen that the table is whole. */
+static Elf64_Shdr read_section(struct bytes file, const Elf64_Ehdr *head, size_t i)
 {
-    struct bytes part;
+    Elf64_Shdr section;
 
-    if (head->e_shoff > file.len || !bytes_at(file, head->e_shoff + i * sizeof *section, sizeof *section, &part))
-        return false;
-    memcpy(section, part.data, sizeof *section);
-    return true;
+    memcpy(&section, (const uint8_t *)file.data + head->e_shoff + i * sizeof section, sizeof section);
+    return section;
 }
 
 static bool is_named(struct bytes names, uint64_t at, const char *name)
@@ -47,6 +46,8 @@ static enum err read_head(struct bytes file, Elf64_Ehdr *head, struct failure *w
         return refuse(why, "it is no shared object");
     if (head->e_shentsize != sizeof(Elf64_Shdr) || head->e_shnum == 0 || head->e_shnum > OBJECT_SECTION_MAX)
         return refuse(why, "its table of sections is missing, or larger than 1024 sections");
+    if (!bytes_at(file, head->e_shoff, (uint64_t)head->e_shnum * sizeof(Elf64_Shdr), &part))
+        return refuse(why, "its sections lie outside of the file");
     return OK;
 }
 
@@ -59,12 +60,13 @@ enum err object_text(struct bytes file, struct bytes *text, struct failure *why)
 
     if (err != OK)
         return err;
-    if (head.e_shstrndx >= head.e_shnum || !read_section(file, &head, head.e_shstrndx, &section)
-        || !bytes_at(file, section.sh_offset, section.sh_size, &names))
+    if (head.e_shstrndx >= head.e_shnum)
+        return refuse(why, "its sections have no names");
+    section = read_section(file, &head, head.e_shstrndx);
+    if (!bytes_at(file, section.sh_offset, section.sh_size, &names))
         return refuse(why, "the names of its sections lie outside of the file");
     for (size_t i = 0; i < head.e_shnum; i++) {
-        if (!read_section(file, &head, i, &section))
-            return refuse(why, "its sections lie outside of the file");
+        section = read_section(file, &head, i);
         if (!is_named(names, section.sh_name, ".graft"))
             continue;
         if (section.sh_type != SHT_PROGBITS || section.sh_size > OBJECT_TEXT_MAX

@@ -51,7 +51,7 @@ enum outcome command_txn_list(struct invocation *in)
         bytes[i] = (graft_client_bytes){ words[i], strlen(words[i]) };
     outcome = ask_bytes(in, &reply, n, bytes);
     if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply) : show_rows(reply, txn_fields, TXN_FIELD_COUNT);
+        outcome = option_given(in, "json") ? show_json(reply) : show_rows(reply, txn_fields, TXN_FIELD_COUNT, "-");
     graft_client_free_reply(&reply);
     return outcome;
 }
@@ -72,7 +72,7 @@ static enum outcome show_txn(const graft_reply *reply)
     if (outcome != OUTCOME_DONE || graft_client_count(effects) == 0)
         return outcome;
     putchar('\n');
-    return show_rows(effects, effect_fields, sizeof effect_fields / sizeof effect_fields[0]);
+    return show_rows(effects, effect_fields, sizeof effect_fields / sizeof effect_fields[0], "(nil)");
 }
 
 enum outcome command_txn_show(struct invocation *in)

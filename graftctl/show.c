@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char nil_text[] = "(nil)";
+
 enum { OUTPUT_MAX = 1024 * 1024 * 1024 }; /* bytes of one reply, written out */
 
 static enum outcome outcome_of(enum err err)
@@ -171,15 +173,13 @@ static bool has_flat_items(const graft_reply *reply)
 }
 
 /* What a value is in a cell. A list of names is joined by blanks. */
-static enum err add_cell(struct table *t, const graft_reply *reply)
+static enum err add_cell(struct table *t, const graft_reply *reply, const char *nil)
 {
     struct buf out;
     enum err err = OK;
 
-    if (reply == NULL)
-        return table_add(t, bytes_str(""), false);
     if (graft_client_kind(reply) == GRAFT_REPLY_NIL)
-        return table_add(t, bytes_str("(nil)"), false);
+        return table_add(t, bytes_str(nil), false);
     if (graft_client_kind(reply) == GRAFT_REPLY_BOOL)
         return table_add(t, bytes_str(graft_client_integer(reply) != 0 ? "true" : "false"), false);
     if (is_flat(reply))
@@ -201,7 +201,7 @@ static enum err add_cell(struct table *t, const graft_reply *reply)
     return err;
 }
 
-enum outcome show_rows(const graft_reply *reply, const struct field *fields, size_t count)
+enum outcome show_rows(const graft_reply *reply, const struct field *fields, size_t count, const char *nil)
 {
     const char *titles[FIELD_MAX];
     struct table t;
@@ -213,7 +213,7 @@ enum outcome show_rows(const graft_reply *reply, const struct field *fields, siz
         titles[c] = fields[c].title;
     for (size_t i = 0; i < graft_client_count(reply) && err == OK; i++)
         for (size_t c = 0; c < count && err == OK; c++)
-            err = add_cell(&t, show_find(graft_client_item(reply, i), fields[c].key));
+            err = add_cell(&t, show_find(graft_client_item(reply, i), fields[c].key), nil);
     if (err == OK)
         table_print(&t, titles);
     table_fini(&t);
@@ -228,11 +228,11 @@ enum outcome show_fields(const graft_reply *reply, const struct field *fields, s
     table_init(&t, 2);
     for (size_t i = 0; i < count && err == OK; i++) {
         const graft_reply *value = show_find(reply, fields[i].key);
-        if (value == NULL)
+        if (graft_client_kind(value) == GRAFT_REPLY_NIL)
             continue;
         err = table_add(&t, bytes_str(fields[i].title), false);
         if (err == OK)
-            err = add_cell(&t, value);
+            err = add_cell(&t, value, nil_text);
     }
     if (err == OK)
         table_print(&t, NULL);
@@ -268,9 +268,9 @@ static enum outcome show_table(const graft_reply *reply, size_t columns)
     for (size_t i = 0; i < graft_client_count(reply) && err == OK; i++) {
         const graft_reply *item = graft_client_item(reply, i);
         if (flat)
-            err = add_cell(&t, item);
+            err = add_cell(&t, item, nil_text);
         for (size_t c = 0; !flat && c < columns && err == OK; c++)
-            err = add_cell(&t, graft_client_item(item, c));
+            err = add_cell(&t, graft_client_item(item, c), nil_text);
     }
     if (err == OK)
         table_print(&t, NULL);
@@ -283,7 +283,7 @@ enum outcome show_reply(const graft_reply *reply)
     size_t columns;
 
     if (graft_client_kind(reply) == GRAFT_REPLY_NIL)
-        return show_text(bytes_str("(nil)"));
+        return show_text(bytes_str(nil_text));
     if (is_flat(reply))
         return show_lines(reply_bytes(reply));
     columns = table_columns(reply);

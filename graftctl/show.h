@@ -20,9 +20,9 @@ struct field {
  * an error inside is {"error": "…"}; inf, -inf and nan are strings. */
 enum outcome show_json(const graft_reply *reply);
 enum outcome show_json_value(const graft_reply *reply); /* the same without the line end */
-/* An array of maps: a row each, a column per field. */
-enum outcome show_rows(const graft_reply *reply, const struct field *fields, size_t count);
-/* A map: a line per field. */
+/* An array of maps: a row each, a column per field. nil: what stands for a value that is nil or missing. */
+enum outcome show_rows(const graft_reply *reply, const struct field *fields, size_t count, const char *nil);
+/* A map: a line per field that is there and not nil. */
 enum outcome show_fields(const graft_reply *reply, const struct field *fields, size_t count);
 /* By its shape: a value; an array of values, or a map of values, one a line; an array of flat arrays, a row each; else JSON. */
 enum outcome show_reply(const graft_reply *reply);

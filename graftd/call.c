@@ -73,7 +73,7 @@ static void call_fetch(struct call *c);
 /* The error as the client sees it: sentence, what became of it, facts. */
 static void compose_error(struct call *c, uint64_t undone, struct failure *out)
 {
-    const char *gap = c->why.text[0] == ':' ? "" : " ", *space = c->host.facts[0] != '\0' ? " " : "";
+    const char *gap = c->why.err == ERR_ABORTED ? ": " : " ", *space = c->host.facts[0] != '\0' ? " " : "";
 
     if (c->txn_id == 0)
         fail(out, c->why.err, "%s%s%s", c->label, gap, c->why.text);
@@ -185,7 +185,7 @@ static void run_ended(struct call *c, struct bytes body)
         if (buf_add(&c->reply, m.reply.data, m.reply.len) != OK)
             fail(&c->why, ERR_NOMEM, "replied, but there is no memory to pass it on");
     } else if (m.how == DONE_ABORTED) {
-        fail(&c->why, ERR_ABORTED, ": %s", bytes_show(m.text, text, sizeof text));
+        fail(&c->why, ERR_ABORTED, "%s", bytes_show(m.text, text, sizeof text));
     } else if (!blame_memory(c)) {
         fail(&c->why, ERR_ABORTED, "returned %u", (unsigned)m.code);
     }

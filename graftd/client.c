@@ -1,7 +1,6 @@
 #include "graftd/client.h"
 
 #include "graftd/command.h"
-#include "graftd/port_uv.h"
 #include "lib/check.h"
 #include "lib/resp.h"
 
@@ -266,7 +265,7 @@ static void stream_closed(void *owner)
 
 static const struct stream_events stream_events = { stream_data, stream_ended, stream_drained, stream_closed };
 
-void client_open(struct core *core, struct port *port, int fd, const struct principal *who)
+void client_open(struct core *core, int fd, const struct principal *who)
 {
     static uint64_t last_id;
     struct client *c = calloc(1, sizeof *c);
@@ -278,12 +277,13 @@ void client_open(struct core *core, struct port *port, int fd, const struct prin
     *c = (struct client){ .core = core, .who = *who, .id = ++last_id, .proto = 2 };
     resp_init(&c->parser);
     list_init(&c->requests);
-    if (stream_open(port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX, &stream_events, c, &c->stream) != OK) {
+    if (core->port->ops->stream_open(core->port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX, &stream_events, c,
+                                     &c->stream) != OK) {
         close(fd);
         free(c);
         return;
     }
-    c->in = stream_in(c->stream);
+    c->in = core->port->ops->stream_in(c->stream);
     list_push(&core->clients, &c->link);
     core->client_count++;
 }

@@ -59,7 +59,7 @@ void request_error(struct request *r, enum err err, const char *format, ...) __a
 const struct principal *request_principal(const struct request *r);
 
 /* A new connection from who. Takes over fd, whatever happens. */
-void client_open(struct core *core, struct port *port, int fd, const struct principal *who);
+void client_open(struct core *core, int fd, const struct principal *who);
 void client_close_all(struct core *core); /* after their replies were written */
 
 /* For CLIENT, HELLO, RESET, QUIT. */

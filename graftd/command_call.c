@@ -55,6 +55,10 @@ static bool find_function(struct request *r, struct bytes name, struct call_requ
         request_error(r, ERR_NOGRAFT, "no graft is loaded for \"%s\"; GRAFT LIST shows what is", shown);
         return false;
     }
+    if (call->graft->state == GRAFT_LOADING) {
+        request_error(r, ERR_BUSY, "%s is being loaded; try again in a moment", call->graft->name);
+        return false;
+    }
     if (call->graft->state != GRAFT_READY) {
         request_error(r, ERR_BADGRAFT, "%s is %s: %s", call->graft->name, graft_state_name(call->graft), call->graft->why.text);
         return false;

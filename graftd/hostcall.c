@@ -117,20 +117,31 @@ static enum err do_delete(struct hostcall_context *h, struct bytes body, struct 
     return err == ERR_ABSENT ? OK : err;
 }
 
-static enum err add_page(struct hostcall_context *h, const struct txn_page *page, struct buf *items, uint32_t *count,
-                         struct failure *why)
+/* How many of the page's pairs may be told, and fit. */
+static enum err count_pairs(struct hostcall_context *h, const struct txn_page *page, uint32_t *count, struct failure *why)
 {
-    enum err err = OK;
+    size_t size = 0;
+    enum err err;
 
-    for (*count = 0; *count < page->count && err == OK; ++*count) {
+    for (*count = 0; *count < page->count; ++*count) {
         const struct store_pair *pair = &page->items[*count];
-        if (*count > 0 && buf_len(items) + pair->key.len + pair->value.value.len > PAGE_BYTES_MAX)
+        size += pair->key.len + pair->value.value.len;
+        if (*count > 0 && size > PAGE_BYTES_MAX)
             break;
-        if ((err = check_right(h, GRANT_KV_READ, pair->key, why)) == OK &&
-            (err = buf_add_bytes(items, pair->key)) == OK)
-            err = buf_add_bytes(items, pair->value.value);
+        if ((err = check_right(h, GRANT_KV_READ, pair->key, why)) != OK)
+            return err;
     }
-    return err == OK ? OK : fail(why, err, "no memory to answer a scan");
+    return OK;
+}
+
+static enum err add_pairs(struct buf *items, const struct txn_page *page, uint32_t count)
+{
+    enum err err = buf_add_u32(items, count);
+
+    for (uint32_t i = 0; i < count && err == OK; i++)
+        if ((err = buf_add_bytes(items, page->items[i].key)) == OK)
+            err = buf_add_bytes(items, page->items[i].value.value);
+    return err;
 }
 
 static enum err do_scan(struct hostcall_context *h, struct bytes body, struct failure *why)
@@ -147,16 +158,15 @@ static enum err do_scan(struct hostcall_context *h, struct bytes body, struct fa
         return not_a_message("KV_SCAN", why);
     if ((err = check_right(h, GRANT_KV_READ, m.prefix, why)) != OK)
         return err;
-    if ((err = txn_scan(h->txn, m.prefix, m.from, m.count_max, &page, why)) != OK)
+    if ((err = txn_scan(h->txn, m.prefix, m.from, m.count_max, &page, why)) != OK ||
+        (err = count_pairs(h, &page, &count, why)) != OK)
         return err;
     buf_init(&items, WIRE_FRAME_MAX);
     buf_init(&b, WIRE_FRAME_MAX + WIRE_HEAD);
-    err = add_page(h, &page, &items, &count, why);
-    if (err == OK) {
-        reply.more = page.more || count < page.count;
-        reply.items = buf_bytes(&items);
-        err = answer(h, &b, wire_add_PAGE(&b, &reply), why);
-    }
+    err = add_pairs(&items, &page, count);
+    reply.more = page.more || count < page.count;
+    reply.items = buf_bytes(&items);
+    err = answer(h, &b, err == OK ? wire_add_PAGE(&b, &reply) : err, why);
     buf_fini(&items);
     return err;
 }

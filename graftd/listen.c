@@ -85,7 +85,7 @@ static bool accept_one(struct listener *l)
     } else if (!peer(fd, &who)) {
         close(fd);
     } else {
-        client_open(l->core, l->port, fd, &who);
+        client_open(l->core, fd, &who);
     }
     return true;
 }

@@ -367,7 +367,6 @@ static void tick(void *owner)
     struct daemon *d = owner;
     int64_t now = port_now_ms(d->core.port), next;
 
-    d->core.store->ops->poll(d->core.store);
     txn_poll(d->core.txns, now);
     if (txn_manager_poisoned(d->core.txns) && d->status == 0) {
         log_line(LOG_ERROR, "an I/O error hit a commit: its outcome is known only after recovery, so graftd ends here");

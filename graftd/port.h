@@ -87,6 +87,10 @@ struct port_ops {
     uint64_t (*process_cpu_us)(struct port_process *);
     pid_t (*process_pid)(struct port_process *); /* for people; 0 when not known yet */
 
+    /* Takes over fd, unless it fails. in_max, out_max: bytes of its buffers. */
+    enum err (*stream_open)(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *, void *owner,
+                            struct port_stream **out);
+    struct buf *(*stream_in)(struct port_stream *); /* its input buffer */
     enum err (*stream_send)(struct port_stream *, struct bytes); /* buffered; ERR_LIMIT: the peer does not read, it is being closed */
     size_t (*stream_unsent)(struct port_stream *);
     void (*stream_pause)(struct port_stream *, bool); /* no data() while paused; a peer that goes away is still noticed */

@@ -12,11 +12,13 @@
 #include "lib/hash.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <uv.h>
 
 enum {
     SIGNAL_MAX = 8,
+    RANDOM_POOL = 4096, /* bytes */
     TICKS_PER_TURN_MAX = 64, /* then sleepers get their turn: I/O is looked at again */
 };
 
@@ -28,6 +30,8 @@ struct port_uv {
     uv_async_t wake;
     const char *worker_program;
     bool degraded;
+    uint8_t pool[RANDOM_POOL];
+    size_t pool_left;
     bool tick_wanted;
     struct flush *flushes;
     size_t signal_count;
@@ -46,6 +50,7 @@ struct port_timer {
 
 struct watch {
     uv_poll_t handle;
+    int events; /* what is watched for now; asking for the same again costs no system call */
     watch_ready *ready;
     void *owner;
 };
@@ -67,10 +72,19 @@ static int64_t wall_us(struct port *p)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* Seeds of calls are small and many: drawn from a pool, so that not each of them is a system call. Used bytes are wiped. */
 static void fill_random(struct port *p, void *out, size_t n)
 {
-    (void)p;
-    hash_random(out, n);
+    struct port_uv *uv = real(p);
+
+    CHECK(n <= sizeof uv->pool);
+    if (uv->pool_left < n) {
+        hash_random(uv->pool, sizeof uv->pool);
+        uv->pool_left = sizeof uv->pool;
+    }
+    uv->pool_left -= n;
+    memcpy(out, uv->pool + uv->pool_left, n);
+    explicit_bzero(uv->pool + uv->pool_left, n);
 }
 
 static void idle_turn(uv_idle_t *handle) { (void)handle; }
@@ -211,6 +225,9 @@ void watch_set(struct watch *w, int events)
     int uv = ((events & WATCH_READ) != 0 ? UV_READABLE : 0) | ((events & WATCH_WRITE) != 0 ? UV_WRITABLE : 0) |
              ((events & WATCH_HANGUP) != 0 ? UV_DISCONNECT : 0);
 
+    if (events == w->events)
+        return;
+    w->events = events;
     if (uv == 0)
         uv_poll_stop(&w->handle);
     else
@@ -313,6 +330,8 @@ const struct port_ops port_uv_ops = {
     .process_end = process_end,
     .process_cpu_us = process_cpu_us,
     .process_pid = process_pid,
+    .stream_open = stream_open,
+    .stream_in = stream_in,
     .stream_send = stream_send,
     .stream_unsent = stream_unsent,
     .stream_pause = stream_pause,

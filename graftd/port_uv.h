@@ -24,10 +24,6 @@ struct flush {
 void flush_soon(struct port *, struct flush *);
 void flush_cancel(struct port *, struct flush *);
 
-/* Connections: stream.c. Takes over fd. */
-enum err stream_open(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *, void *owner,
-                     struct port_stream **out);
-struct buf *stream_in(struct port_stream *); /* its input buffer */
 /* Processes: process.c. program is started and becomes the zygote. */
 enum err process_open_zygote(struct port *, const char *program, bool degraded, const struct process_events *, void *owner,
                              struct port_process **out, struct failure *why);
@@ -45,6 +41,9 @@ enum err port_uv_signal(struct port *, int signum, void (*arrived)(void *owner, 
 
 /* What stream.c and process.c give to the table of functions. */
 extern const struct port_ops port_uv_ops;
+enum err stream_open(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *, void *owner,
+                     struct port_stream **out);
+struct buf *stream_in(struct port_stream *);
 enum err stream_send(struct port_stream *, struct bytes);
 size_t stream_unsent(struct port_stream *);
 void stream_pause(struct port_stream *, bool);

@@ -17,6 +17,8 @@ static const struct state graft_states[] = {
     [GRAFT_LEAVING] = { "leaving", 0 },
 };
 
+enum { REVIVE_MS_MIN = 1000 }; /* a graft that fails sooner after it was ready is not loaded again by itself */
+
 struct registry {
     struct core *core;
     struct map names;
@@ -98,10 +100,13 @@ static void pool_gone(void *owner)
 
 /* ---- loading ---- */
 
+/* Told once: a graft that is revived later counts too, but nobody waits for it. */
 static void restored_one(struct registry *r)
 {
-    if (--r->restoring == 0)
-        r->ready(r->owner);
+    if (--r->restoring > 0 || r->ready == NULL)
+        return;
+    r->ready(r->owner);
+    r->ready = NULL;
 }
 
 /* Tells whoever asked, and ends the load. A graft that did not make it leaves, unless it was there before a restart. */
@@ -170,6 +175,7 @@ static void pool_ready(void *owner)
         load_end(l);
         return;
     }
+    g->ready_ms = port_now_ms(l->registry->core->port);
     if (l->restoring) {
         state_move(graft_states, &g->state, GRAFT_READY);
         load_end(l);
@@ -212,6 +218,20 @@ static void pool_manifest(void *owner, struct bytes text)
     pool_start(g->pool, grant_limits(g->grant), policy_limits(policy));
 }
 
+static void restore_one(struct registry *r, const struct store_graft *row);
+
+/* Its template died under it, killed from outside. It leaves, and is loaded again from the record of its loading. */
+static void graft_revive(struct graft *g)
+{
+    struct store_graft row = { .size = g->size, .loaded_by = g->loaded_by, .loaded_us = g->loaded_us };
+
+    snprintf(row.name, sizeof row.name, "%s", g->name);
+    snprintf(row.version, sizeof row.version, "%s", g->manifest.version);
+    snprintf(row.sha256, sizeof row.sha256, "%s", g->sha256);
+    graft_leave(g);
+    restore_one(g->registry, &row);
+}
+
 static void pool_failed(void *owner, const struct failure *why)
 {
     struct graft *g = owner;
@@ -223,6 +243,10 @@ static void pool_failed(void *owner, const struct failure *why)
     if (g->state != GRAFT_READY)
         return;
     log_line(LOG_ERROR, "graft %s has failed: %s", g->name, why->text);
+    if (g->unload == NULL && port_now_ms(g->registry->core->port) - g->ready_ms >= REVIVE_MS_MIN) {
+        graft_revive(g);
+        return;
+    }
     g->why = *why;
     state_move(graft_states, &g->state, GRAFT_FAILED);
 }

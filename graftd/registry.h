@@ -5,7 +5,8 @@
  *
  * A load is answered when the graft's first worker is ready and the load is on disk; a restart loads the same grafts
  * again. With REPLACE the old version serves until the new one is ready, then leaves when its last call has ended. A graft
- * that cannot be loaded at a restart stays listed as failed, with the reason; its calls say so.
+ * that cannot be loaded at a restart stays listed as failed, with the reason; its calls say so. One whose template is killed from outside
+ * is loaded again by itself.
  */
 #ifndef GRAFTD_REGISTRY_H
 #define GRAFTD_REGISTRY_H
@@ -36,6 +37,7 @@ struct graft {
     struct manifest manifest; /* empty until its template spoke */
     struct grant *grant;
     struct pool *pool;        /* NULL when failed */
+    int64_t ready_ms;         /* monotonic */
     struct failure why;       /* when failed */
     struct load *load;        /* while LOADING */
     struct unload *unload;    /* while it is being unloaded: no new call begins */

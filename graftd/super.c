@@ -154,7 +154,7 @@ static void worker_condemn(struct worker *w, const char *why)
     w->events = NULL;
     w->pool->super->port->ops->process_kill(w->process);
     w->pool->super->stats.killed++;
-    log_line(LOG_INFO, "%s: worker %d killed: it %s", w->pool->label,
+    log_line(w->pool->closing ? LOG_DEBUG : LOG_INFO, "%s: worker %d killed: it %s", w->pool->label,
              (int)w->pool->super->port->ops->process_pid(w->process), why);
     if (was == BUSY && events != NULL)
         events->died(w->owner, w->words);
@@ -464,16 +464,17 @@ void pool_start(struct pool *p, const struct grant_limits *limits, const struct 
 
 void pool_close(struct pool *p)
 {
+    static const char gone[] = "is not needed any more";
     struct port *port = p->super->port;
 
     p->closing = true;
     refuse_waiting(p, ERR_NOGRAFT, "is being unloaded");
     list_each(node, &p->idle) {
         struct worker *w = list_entry(node, struct worker, link);
-        worker_kill(&w, "its graft is unloaded");
+        worker_kill(&w, gone);
     }
     list_each(node, &p->others)
-        worker_condemn(list_entry(node, struct worker, link), "its graft is unloaded");
+        worker_condemn(list_entry(node, struct worker, link), gone);
     if (p->template != NULL)
         port->ops->process_kill(p->template);
     port->ops->timer_start(p->timer, 0);

@@ -55,6 +55,9 @@ static void list_add(char *list, size_t size, const char *name)
     snprintf(list + n, size - n, "%s%s", n == 0 ? "" : ",", name);
 }
 
+static const char may_lack_advice[] =
+    "allow it in the kernel's settings, or run without it by `sandbox degraded allow` in the policy";
+
 static enum err run_steps(const char *who, const struct step *steps, size_t count, struct failure *f)
 {
     for (size_t i = 0; i < count; i++) {
@@ -67,8 +70,7 @@ static enum err run_steps(const char *who, const struct step *steps, size_t coun
             list_add(jail.missing, sizeof jail.missing, s->name);
         else if (e != 0)
             return fail(f, ERR_UNKNOWN, "the sandbox lacks a wall: \"%s\" round the %s failed: %s; %s", s->name, who,
-                        strerror(e), s->may_lack ? "allow it in the kernel's settings, or run without it by `sandbox degraded allow` in the policy"
-                                                 : "graftd cannot run grafts without it");
+                        strerror(e), s->may_lack ? may_lack_advice : "graftd cannot run grafts without it");
     }
     return OK;
 }
@@ -204,7 +206,8 @@ static int enter_root(void)
     }
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
         mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=0555") != 0 ||
-        chdir("/proc") != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0 || chdir("/") != 0)
+        chdir("/proc") != 0 || syscall(SYS_pivot_root, ".", ".") != 0 || umount2(".", MNT_DETACH) != 0 ||
+        chdir("/") != 0)
         return -1;
     return mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
@@ -212,8 +215,9 @@ static int enter_root(void)
 static int set_capabilities(uint64_t set)
 {
     struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3, .pid = 0 };
-    struct __user_cap_data_struct data[2] = { { .effective = (uint32_t)set, .permitted = (uint32_t)set },
-                                              { .effective = (uint32_t)(set >> 32), .permitted = (uint32_t)(set >> 32) } };
+    uint32_t low = (uint32_t)set, high = (uint32_t)(set >> 32);
+    struct __user_cap_data_struct data[2] = { { .effective = low, .permitted = low },
+                                              { .effective = high, .permitted = high } };
 
     return (int)syscall(SYS_capset, &head, data);
 }

@@ -35,7 +35,8 @@ static const struct rule template_rules[] = {
     ALLOW_WITHOUT(mmap, 2, PROT_WRITE), ALLOW_WITHOUT(mmap, 2, PROT_EXEC), /* never both */
     ALLOW_WITHOUT(mprotect, 2, PROT_EXEC),
     ALLOW_WITHOUT(clone, 0, ~CLONE_ALLOWED),
-    ALLOW(pipe2), ALLOW(poll), ALLOW(signalfd4), ALLOW(read), ALLOW(write), ALLOW(recvmsg), ALLOW(sendmsg), ALLOW(waitid),
+    ALLOW(pipe2), ALLOW(poll), ALLOW(signalfd4), ALLOW(read), ALLOW(write),
+    ALLOW(recvmsg), ALLOW(sendmsg), ALLOW(waitid),
     ALLOW(rt_sigprocmask), ALLOW(rt_sigaction), ALLOW(rt_sigreturn), ALLOW(sigaltstack),
     ALLOW_IF(prctl, 0, PR_SET_PDEATHSIG), ALLOW(prlimit64), ALLOW(capset), ALLOW(seccomp),
     ALLOW(restart_syscall), ALLOW(exit_group),

@@ -1,8 +1,8 @@
 /*
  * What txn.c, batch.c and scan.c share, and nobody else sees.
  *
- *     txn.c    a transaction's life and its operations      batch.c  what is decided, on its way to disk
- *     scan.c   reading a range
+ *     manager.c  start, poll, end                                  txn.c    a transaction's life and its operations
+ *     batch.c    what is decided, on its way to disk               load.c   reading one image     scan.c   reading a range
  *
  * A transaction, and what is true in each state (txn_check says the same in code):
  *
@@ -115,9 +115,11 @@ struct txn_manager {
     struct txn_stats stats;
 };
 
-/* txn.c */
-void manager_want(struct txn_manager *m);
+/* manager.c */
+void manager_want(struct txn_manager *m); /* a poll, soon */
 void manager_submit(struct txn_manager *m, struct store_request *r);
+
+/* txn.c */
 /* It can only be aborted from now on (the first reason stays); woken if it waits. */
 void txn_doom(struct txn *t, enum err err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void txn_wake(struct txn *t);
@@ -128,11 +130,18 @@ void txn_end(struct txn *t);
 void txn_end_after(struct txn *t);
 /* UNDOING: takes the next step that is possible. */
 void txn_undo_step(struct txn *t);
-/* Freed if it was told and no batch refers to it. */
+/* Calls ended(). */
+void txn_tell(struct txn *t);
+/* To the free list if it was told and no batch refers to it. */
 void txn_release(struct txn *t);
+void txn_free(struct txn *t); /* IDLE, on no list */
 /* Begins an operation: OK, or why it can only be aborted. */
 enum err txn_enter(struct txn *t, struct failure *why);
 enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why);
+/* Dooms it with ERR_NOMEM and tells the caller so. */
+enum err txn_no_memory(struct txn *t, struct failure *why);
+
+/* load.c */
 /* The pinned entry's image is known (OK), is being read (ERR_WAIT), or cannot be. Notes what t depends on. */
 enum err txn_see(struct txn *t, struct kv_entry *e, struct failure *why);
 

@@ -82,8 +82,8 @@ struct db {
 enum err db_open(struct db *db, const struct store_options *options, struct failure *why);
 void db_close(struct db *db); /* checkpoints unless poisoned */
 
-/* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is borrowed until
- * then. An int that is returned is SQLite's code. */
+/* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is
+ * borrowed until then. An int that is returned is SQLite's code. */
 extern const char db_schema[];
 int db_prepare(struct db *db);
 void db_finalize(struct db *db);
@@ -99,7 +99,8 @@ static inline struct bytes column_bytes(sqlite3_stmt *q, int at) /* borrowed unt
     return bytes_of(data, (size_t)sqlite3_column_bytes(q, at));
 }
 static inline uint64_t column_u64(sqlite3_stmt *q, int at) { return (uint64_t)sqlite3_column_int64(q, at); }
-/* SQLite's code for "what we were doing", as one of our errors with its sentence. Poisons db when nothing can be trusted any more. */
+/* SQLite's code for "what we were doing", as one of our errors with its sentence. Poisons db when nothing can be
+ * trusted any more. */
 enum err db_fail(struct db *db, int code, const char *doing, struct failure *why);
 enum err db_poison(struct db *db, enum err err, struct failure *why, const char *sentence);
 
@@ -127,7 +128,8 @@ static inline uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; 
 void db_read(struct db *db, struct store_request *r);
 
 /* sqlite_backup.c */
-void db_backup_start(struct db *db, struct store_request *r); /* at once failed: r->why is set and db->backup stays NULL */
+/* db->backup is set, or it failed at once and r->why is. */
+void db_backup_start(struct db *db, struct store_request *r);
 /* Copies some pages. NULL: it goes on. The request when it ended, its result in r->why. */
 struct store_request *db_backup_step(struct db *db);
 

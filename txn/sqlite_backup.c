@@ -61,7 +61,8 @@ static enum err connect_copy(struct db *db, struct backup *b, struct failure *wh
 
     b->copy.vfs = db->vfs;
     snprintf(b->copy.path, sizeof b->copy.path, "%s", b->partial);
-    code = sqlite3_open_v2(b->partial, &b->copy.handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, db->vfs);
+    code = sqlite3_open_v2(b->partial, &b->copy.handle,
+                           SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, db->vfs);
     snprintf(sql, sizeof sql, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; "
              "PRAGMA cache_size = -%d", COPY_CACHE_KIB);
     if (code == SQLITE_OK)
@@ -121,7 +122,8 @@ static enum err settle(struct backup *b, struct failure *why)
     uint64_t undone;
     int code;
 
-    code = sqlite3_exec(b->copy.handle, "SELECT count(*) FROM sqlite_schema; PRAGMA journal_mode = MEMORY", NULL, NULL, NULL);
+    code = sqlite3_exec(b->copy.handle, "SELECT count(*) FROM sqlite_schema; PRAGMA journal_mode = MEMORY", NULL, NULL,
+                        NULL);
     if (code == SQLITE_OK)
         code = db_prepare(&b->copy);
     if (code != SQLITE_OK)

@@ -71,7 +71,8 @@ static enum err lock_take(struct db *db, const char *directory, struct failure *
         n = pread(db->lock_fd, pid, sizeof pid - 1, 0);
         pid[n < 0 ? 0 : n] = '\0';
         pid[strspn(pid, "0123456789")] = '\0';
-        return fail(why, ERR_STORAGE, "%s is in use by another graftd (pid %s); end that one or choose another directory", directory,
+        return fail(why, ERR_STORAGE,
+                    "%s is in use by another graftd (pid %s); end that one or choose another directory", directory,
                     pid[0] == '\0' ? "unknown" : pid);
     }
     n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
@@ -103,11 +104,13 @@ static int exec(struct db *db, const char *sql) { return sqlite3_exec(db->handle
 
 static int connect_file(struct db *db, const char *path)
 {
-    int code = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, db->vfs);
+    int code = sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE,
+                               db->vfs);
 
     if (code != SQLITE_OK)
         return code;
-    /* Closing never writes: what a checkpoint may do to a file that we refuse, or after an I/O error, is ours to decide. */
+    /* Closing never writes: what a checkpoint may do to a file that we refuse, or after an I/O error, is ours to
+     * decide. */
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     return exec(db, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
@@ -141,7 +144,8 @@ static enum err create(struct db *db, const char *directory, struct failure *why
     int fd, code;
 
     if (access(beside(db, "-wal", log), F_OK) == 0 || access(beside(db, "-journal", log), F_OK) == 0)
-        return fail(why, ERR_STORAGE, "%s is missing but its log %s is there; put the database back beside it, or remove the log",
+        return fail(why, ERR_STORAGE,
+                    "%s is missing but its log %s is there; put the database back beside it, or remove the log",
                     db->path, log);
     unlink(beside(db, ".new", fresh));
     fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -172,7 +176,8 @@ static uint32_t big_endian(const uint8_t *p)
 
 static enum err refuse_format(const struct db *db, uint64_t format, struct failure *why)
 {
-    return fail(why, ERR_STORAGE, "%s was written by another release of graftd (format %llu, this one knows %d); start that release",
+    return fail(why, ERR_STORAGE,
+                "%s was written by another release of graftd (format %llu, this one knows %d); start that release",
                 db->path, (unsigned long long)format, DB_FORMAT);
 }
 
@@ -186,7 +191,8 @@ static enum err inspect(const struct db *db, int fd, uint64_t *size, struct fail
     if (n < 0 || fstat(fd, &st) != 0)
         return fail_system(why, "read", db->path);
     if (n < HEADER_SIZE || memcmp(header, "SQLite format 3", 16) != 0)
-        return fail(why, ERR_STORAGE, "%s is no database, or a damaged one; restore a backup or choose another directory", db->path);
+        return fail(why, ERR_STORAGE,
+                    "%s is no database, or a damaged one; restore a backup or choose another directory", db->path);
     if (big_endian(header + HEADER_APPLICATION) != DB_APPLICATION_ID)
         return fail(why, ERR_STORAGE, "%s is the database of another program; choose another directory", db->path);
     if (big_endian(header + HEADER_FORMAT) != DB_FORMAT)
@@ -244,8 +250,8 @@ static enum err configure(struct db *db, int synchronous, struct failure *why)
     int code;
 
     CHECK(synchronous >= 0 && synchronous <= 2);
-    snprintf(sql, sizeof sql, "PRAGMA cache_size = -%d; PRAGMA synchronous = %d; PRAGMA journal_size_limit = %d", DB_CACHE_KIB,
-             synchronous, WAL_SIZE_LIMIT);
+    snprintf(sql, sizeof sql, "PRAGMA cache_size = -%d; PRAGMA synchronous = %d; PRAGMA journal_size_limit = %d",
+             DB_CACHE_KIB, synchronous, WAL_SIZE_LIMIT);
     code = exec(db, sql);
     if (code == SQLITE_OK)
         code = ask_is(db, "PRAGMA journal_mode = WAL", "wal", &wal);
@@ -311,7 +317,9 @@ enum err db_open(struct db *db, const struct store_options *options, struct fail
 {
     enum err err;
 
-    *db = (struct db){ .lock_fd = -1, .vfs = options->vfs, .history_ms = options->history_ms, .history_bytes = options->history_bytes };
+    *db = (struct db){
+        .lock_fd = -1, .vfs = options->vfs, .history_ms = options->history_ms, .history_bytes = options->history_bytes
+    };
     if (snprintf(db->path, sizeof db->path, "%s/graftd.db", options->directory) >= PATH_MAX - 16)
         return fail(why, ERR_STORAGE, "the path of the data directory passes %d bytes", PATH_MAX - 32);
     err = open_steps(db, options, why);

@@ -69,19 +69,22 @@ static const char *const texts[Q_COUNT] = {
     [Q_KV_SCAN] = "SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key",
     [Q_KV_PUT] = "REPLACE INTO kv(key, value) VALUES(?1, ?2)",
     [Q_KV_DEL] = "DELETE FROM kv WHERE key = ?1",
-    [Q_TXN_PUT] = "INSERT INTO txn(id, graft, version, function, uid, gid, pid, begun_us, ended_us, outcome, error, cpu_us, "
-                  "effects, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
-                  "ON CONFLICT(id) DO UPDATE SET graft = ?2, version = ?3, function = ?4, uid = ?5, gid = ?6, pid = ?7, "
-                  "begun_us = ?8, ended_us = ?9, outcome = ?10, error = ?11, cpu_us = ?12, effects = ?13, bytes = bytes + ?14",
+    [Q_TXN_PUT] =
+        "INSERT INTO txn(id, graft, version, function, uid, gid, pid, begun_us, ended_us, outcome, error, cpu_us, "
+        "effects, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+        "ON CONFLICT(id) DO UPDATE SET graft = ?2, version = ?3, function = ?4, uid = ?5, gid = ?6, pid = ?7, "
+        "begun_us = ?8, ended_us = ?9, outcome = ?10, error = ?11, cpu_us = ?12, effects = ?13, bytes = bytes + ?14",
     [Q_TXN_STATE] = "SELECT outcome IS NULL, bytes FROM txn WHERE id = ?1",
     [Q_TXN_OPEN] = "SELECT id, bytes FROM txn WHERE outcome IS NULL ORDER BY id DESC LIMIT 1",
     [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes FROM txn WHERE outcome IS NOT NULL ORDER BY id LIMIT 1",
     [Q_TXN_DEL] = "DELETE FROM txn WHERE id = ?1",
     [Q_TXN_END] = "UPDATE txn SET outcome = ?2, error = ?3, ended_us = ?4, bytes = ?5 WHERE id = ?1",
-    [Q_TXN_LIST] = "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
-                   "FROM txn WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
-    [Q_TXN_SHOW] = "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
-                   "FROM txn WHERE id = ?1",
+    [Q_TXN_LIST] =
+        "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
+        "FROM txn WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+    [Q_TXN_SHOW] =
+        "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
+        "FROM txn WHERE id = ?1",
     [Q_UNDO_ADD] = "INSERT INTO undo(txn, seq, resource, key, before, after) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_UNDO_BACK] = "SELECT resource, key, before FROM undo WHERE txn = ?1 ORDER BY seq DESC",
     [Q_UNDO_DEL] = "DELETE FROM undo WHERE txn = ?1",
@@ -90,7 +93,8 @@ static const char *const texts[Q_COUNT] = {
     [Q_UNDO_LIST] = "SELECT resource, key, before, after FROM undo WHERE txn = ?1 ORDER BY seq",
     [Q_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [Q_META_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
-    [Q_GRAFT_PUT] = "REPLACE INTO graft(name, version, sha256, size, loaded_by, loaded_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_GRAFT_PUT] =
+        "REPLACE INTO graft(name, version, sha256, size, loaded_by, loaded_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_GRAFT_DEL] = "DELETE FROM graft WHERE name = ?1",
     [Q_GRAFT_COUNT] = "SELECT count(*) FROM graft",
     [Q_GRAFT_LIST] = "SELECT name, version, sha256, size, loaded_by, loaded_us FROM graft ORDER BY name",
@@ -126,7 +130,8 @@ enum err db_fail(struct db *db, int code, const char *doing, struct failure *why
         db->full = true;
         return fail(why, ERR_STORAGE, "the disk is full; %s was not done; free space for %s", doing, db->path);
     case SQLITE_IOERR:
-        return fail(why, ERR_STORAGE, "an I/O error (%s) stopped %s; look after the disk of %s", io_what(code), doing, db->path);
+        return fail(why, ERR_STORAGE, "an I/O error (%s) stopped %s; look after the disk of %s", io_what(code), doing,
+                    db->path);
     case SQLITE_NOMEM:
         return fail(why, ERR_NOMEM, "out of memory at %s; it was not done", doing);
     case SQLITE_BUSY:

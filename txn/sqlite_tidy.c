@@ -27,7 +27,8 @@ int64_t db_now_us(void)
 
 /* --- forgetting --- */
 
-/* Deletes undo rows of a transaction whose own row is gone. Nobody sees a part of them: they are asked for through that row. */
+/* Deletes undo rows of a transaction whose own row is gone. Nobody sees a part of them: they are asked for through that
+ * row. */
 static int forget_undo(struct db *db, size_t *budget)
 {
     sqlite3_stmt *q = db->query[Q_UNDO_DEL_SOME];

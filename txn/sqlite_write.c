@@ -29,7 +29,8 @@ int db_begin(struct db *db)
 
 static enum err commit_unknown(struct db *db, struct failure *why)
 {
-    return db_poison(db, ERR_UNKNOWN, why, "an I/O error hit the commit itself; whether it holds is known only after recovery");
+    return db_poison(db, ERR_UNKNOWN, why,
+                     "an I/O error hit the commit itself; whether it holds is known only after recovery");
 }
 
 enum err db_end(struct db *db, int code, const char *doing, struct failure *why)
@@ -126,7 +127,8 @@ static int undo_add(struct db *db, uint64_t txn, uint64_t seq, const struct stor
 
 static uint64_t effect_bytes(const struct store_effect *e)
 {
-    return UNDO_ROW_BYTES + e->key.len + (e->before.present ? e->before.value.len : 0) + (e->after.present ? e->after.value.len : 0);
+    return UNDO_ROW_BYTES + e->key.len + (e->before.present ? e->before.value.len : 0) +
+           (e->after.present ? e->after.value.len : 0);
 }
 
 /* --- commit --- */

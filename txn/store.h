@@ -7,8 +7,8 @@
  *
  * Requests are done strictly in the order of submission: a read sees every batch that was submitted
  * before it. STORE_BACKUP alone may be overtaken: its copy holds at least all that was submitted before
- * it, and those behind it do not wait. A request belongs to the store from submission until its done() was called, which
- * happens inside poll() on the caller's thread, never inside submit().
+ * it, and those behind it do not wait. A request belongs to the store from submission until its done() was called,
+ * which happens inside poll() on the caller's thread, never inside submit().
  *
  * T4, T7: an early write carries its undo records in the same commit; what recovery finds begun and not
  * ended, it undoes, newest first.
@@ -45,8 +45,8 @@ struct store_history {
     uint64_t effect_count; /* made in all; undone if the outcome is not "committed" */
 };
 
-/* One transaction's share of a batch. Effects are applied in order: `after` becomes the stored value. first_effect is the
- * sequence number of effects[0] within the transaction (an earlier early write carried the ones before). */
+/* One transaction's share of a batch. Effects are applied in order: `after` becomes the stored value. first_effect is
+ * the sequence number of effects[0] within the transaction (an earlier early write carried the ones before). */
 struct store_entry {
     uint64_t txn;
     struct store_history history;
@@ -77,34 +77,39 @@ struct store_pair {
 };
 
 enum store_kind {
-    STORE_COMMIT,     /* in: entries, txn_reserve. All or nothing, as durable as the store was opened to be */
-    STORE_GET,        /* in: keys[n]. out: pairs[n] */
-    STORE_SCAN,       /* in: prefix, from, count_max. out: pairs, in byte order, keys >= from that begin with prefix; more */
-    STORE_UNDO,       /* in: txn, history (how it ended). Takes back what early writes of it stored, newest first, and ends it.
-                         Nothing happens to a transaction that has ended: twice is the same as once (T5) */
-    STORE_LIST,       /* in: count_max, txn (ids below this, 0: from the newest). out: rows, newest first; more */
-    STORE_SHOW,       /* in: txn. out: rows (0 or 1), effects, oldest first: all that are kept, or none */
-    STORE_BACKUP,     /* in: path (absolute; must not exist, nor path.partial). A consistent copy, taken while running, of whole
-                         transactions only: what is begun and not ended in it is undone in the copy */
+    STORE_COMMIT, /* in: entries, txn_reserve. All or nothing, as durable as the store was opened to be */
+    STORE_GET,    /* in: keys[n]. out: pairs[n] */
+    STORE_SCAN, /* in: prefix, from, count_max. out: pairs, in byte order, keys >= from that begin with prefix; more */
+    STORE_UNDO, /* in: txn, history (how it ended). Takes back what early writes of it stored, newest first, and ends
+                   it. Nothing happens to a transaction that has ended: twice is the same as once (T5) */
+    STORE_LIST, /* in: count_max, txn (ids below this, 0: from the newest). out: rows, newest first; more */
+    STORE_SHOW, /* in: txn. out: rows (0 or 1), effects, oldest first: all that are kept, or none */
+    STORE_BACKUP, /* in: path (absolute; must not exist, nor path.partial). A consistent copy, taken while running, of
+                     whole transactions only: what is begun and not ended in it is undone in the copy */
     STORE_GRAFT_PUT,  /* in: graft */
     STORE_GRAFT_DEL,  /* in: graft.name */
     STORE_GRAFT_LIST, /* out: grafts */
 };
 
 enum {
-    STORE_PAIR_MAX = 4096, STORE_ROW_MAX = 4096, /* per request; a larger count_max is taken as this */
-    STORE_ANSWER_MAX = 64 * 1024 * 1024,         /* bytes of one request's out side. SCAN and LIST stop early and set more */
-    STORE_QUEUE_MAX = 65536,                     /* requests submitted and not done; the caller keeps below */
+    STORE_PAIR_MAX = 4096,
+    STORE_ROW_MAX = 4096,                /* per request; a larger count_max is taken as this */
+    STORE_ANSWER_MAX = 64 * 1024 * 1024, /* bytes of one request's out side. SCAN and LIST stop early and set more */
+    STORE_QUEUE_MAX = 65536,             /* requests submitted and not done; the caller keeps below */
 };
 
+/* why: OK, or
+ *     ERR_STORAGE  not done, cleanly
+ *     ERR_NOMEM    not done: memory was short
+ *     ERR_UNKNOWN  an I/O error hit the commit itself. The store takes no more requests: all later ones get ERR_STORAGE
+ *     ERR_LIMIT    the answer passes STORE_ANSWER_MAX
+ *     ERR_BADARG   the backup's path exists already, or is not absolute */
 struct store_request {
     enum store_kind kind;
     struct list link; /* the store's */
     void (*done)(struct store_request *); /* on the caller's thread, inside poll */
     void *owner;                          /* the caller's */
-    struct failure why;                   /* OK; ERR_STORAGE: not done, cleanly; ERR_UNKNOWN: an I/O error hit the commit itself,
-                                             the store takes no more requests (all later ones get ERR_STORAGE). ERR_NOMEM: not
-                                             done; ERR_LIMIT: an answer above STORE_ANSWER_MAX; ERR_BADARG: the backup exists */
+    struct failure why;                   /* the result, as above */
     /* in: borrowed until done */
     const struct store_entry *entries;
     size_t entry_count;
@@ -132,8 +137,8 @@ struct store_request {
 
 void store_request_fini(struct store_request *r); /* frees the out side */
 
-/* For engines: zeroed memory of the request's out side, freed by store_request_fini. NULL with r->why set: ERR_NOMEM, or
- * ERR_LIMIT past STORE_ANSWER_MAX. */
+/* For engines: zeroed memory of the request's out side, freed by store_request_fini. NULL with r->why set: ERR_NOMEM,
+ * or ERR_LIMIT past STORE_ANSWER_MAX. */
 void *store_request_alloc(struct store_request *r, size_t size);
 /* Copies, NUL behind (not counted). An empty one is not NULL. */
 void *store_request_copy(struct store_request *r, struct bytes b);
@@ -163,13 +168,13 @@ struct store_options {
     const char *directory;  /* exists, ours; the database is <directory>/graftd.db */
     int synchronous;        /* 2 full, 1 normal, 0 off */
     uint64_t history_ms, history_bytes; /* how much of the past is kept, at most; 0: nothing */
-    const char *vfs;                    /* which of SQLite's file layers; NULL: the usual one. Tests put failing disks here */
+    const char *vfs;                    /* SQLite's file layer; NULL: the usual one. Tests put failing disks here */
     void (*wake)(void *);   /* called from the store's thread: poll() has something to do. Must be thread-safe */
     void *wake_arg;
 };
 
-/* Opens or creates, recovers, starts the thread. ERR_STORAGE with a sentence: in use by another process, not a graftd database,
- * damaged, newer format, disk full, … Nothing is changed then. */
+/* Opens or creates, recovers, starts the thread. ERR_STORAGE with a sentence: in use by another process, not a graftd
+ * database, damaged, newer format, disk full, … Nothing is changed then. */
 enum err store_sqlite_open(const struct store_options *options, struct store **out, struct failure *why);
 
 #endif

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A transaction's states: what may follow, and what holds in it. */
 
@@ -48,21 +47,7 @@ void txn_move(struct txn *t, enum txn_state next)
     CHECK(states[next].holds(t));
 }
 
-/* Asking for a poll, waking, ending */
-
-void manager_want(struct txn_manager *m)
-{
-    if (m->asked)
-        return;
-    m->asked = true;
-    m->options.wanted(m->options.wanted_arg);
-}
-
-void manager_submit(struct txn_manager *m, struct store_request *r)
-{
-    m->request_count++;
-    m->store->ops->submit(m->store, r);
-}
+/* Waking, ending */
 
 void txn_wake(struct txn *t)
 {
@@ -116,7 +101,7 @@ void txn_end_after(struct txn *t)
         list_push(&b->readers, &t->link);
 }
 
-static void txn_free(struct txn *t)
+void txn_free(struct txn *t)
 {
     undo_fini(&t->log);
     undo_fini(&t->spilling);
@@ -142,7 +127,7 @@ void txn_release(struct txn *t)
     m->spare_count++;
 }
 
-static void txn_tell(struct txn *t)
+void txn_tell(struct txn *t)
 {
     struct txn_manager *m = t->m;
     bool good = t->failure.err == OK;
@@ -264,7 +249,7 @@ enum err txn_enter(struct txn *t, struct failure *why)
 /* What dooms: the transaction keeps the reason, the caller gets it too. */
 static enum err doomed(struct txn *t, struct failure *why) { return fail(why, t->failure.err, "%s", t->failure.text); }
 
-static enum err no_memory(struct txn *t, struct failure *why)
+enum err txn_no_memory(struct txn *t, struct failure *why)
 {
     txn_doom(t, ERR_NOMEM, "no memory for the transaction's next step; try again later");
     return doomed(t, why);
@@ -289,83 +274,6 @@ enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct f
     return ERR_WAIT;
 }
 
-struct load {
-    struct store_request request;
-    struct txn_manager *m;
-    struct kv_entry *entry; /* pinned */
-    struct bytes key;       /* the entry's */
-};
-
-static void load_answer(struct load *l)
-{
-    struct kv_entry *e = l->entry;
-    struct list *node;
-    const struct store_pair *pair = l->request.pairs;
-    struct blob *value = NULL;
-    enum err err = l->request.why.err;
-
-    e->loading = false;
-    if (err == OK && pair->value.present && (value = blob_new(pair->value.value)) == NULL)
-        err = ERR_NOMEM;
-    if (err == OK)
-        kv_set(e, value, 0);
-    while ((node = list_first(&e->waiters)) != NULL) {
-        struct txn *t = list_entry(node, struct txn, wake_link);
-        if (err == ERR_NOMEM)
-            txn_doom(t, ERR_NOMEM, "no memory for a value; try again later");
-        else if (err != OK)
-            txn_doom(t, ERR_STORAGE, "reading a key: %s", l->request.why.text);
-        else
-            txn_wake(t);
-    }
-}
-
-static void load_done(struct store_request *r)
-{
-    struct load *l = r->owner;
-
-    l->m->request_count--;
-    load_answer(l);
-    kv_unpin(&l->m->kv, l->entry);
-    store_request_fini(r);
-    free(l);
-}
-
-static enum err load_begin(struct txn_manager *m, struct kv_entry *e)
-{
-    struct load *l = calloc(1, sizeof *l);
-
-    if (l == NULL)
-        return ERR_NOMEM;
-    kv_pin(&m->kv, e);
-    e->loading = true;
-    l->m = m;
-    l->entry = e;
-    l->key = e->node.key;
-    l->request.kind = STORE_GET;
-    l->request.done = load_done;
-    l->request.owner = l;
-    l->request.keys = &l->key;
-    l->request.key_count = 1;
-    manager_submit(m, &l->request);
-    return OK;
-}
-
-enum err txn_see(struct txn *t, struct kv_entry *e, struct failure *why)
-{
-    if (e->known) {
-        if (e->batch != KV_OPEN && e->batch > t->depends)
-            t->depends = e->batch;
-        return OK;
-    }
-    if (!e->loading && load_begin(t->m, e) != OK)
-        return no_memory(t, why);
-    list_remove(&t->wake_link);
-    list_push(&e->waiters, &t->wake_link);
-    t->waiting = true;
-    return ERR_WAIT;
-}
-
 static void txn_let_go(struct txn *t)
 {
     if (t->reached != NULL)
@@ -386,7 +294,7 @@ static enum err txn_reach(struct txn *t, struct bytes key, enum lock_mode mode, 
     if (err != OK)
         return err;
     if (kv_pin_key(&t->m->kv, key, &e) != OK)
-        return no_memory(t, why);
+        return txn_no_memory(t, why);
     txn_let_go(t);
     t->reached = e;
     return txn_see(t, e, why);
@@ -437,14 +345,14 @@ static enum err txn_room(struct txn *t, struct failure *why)
         t->waiting = t->waiting_room = true;
         return ERR_WAIT;
     }
-    return txn_spill(t) == OK ? OK : no_memory(t, why);
+    return txn_spill(t) == OK ? OK : txn_no_memory(t, why);
 }
 
 /* The key that was reached. after: the caller's reference, taken if OK. */
 static enum err txn_change(struct txn *t, struct blob *after, struct failure *why)
 {
     if (undo_append(&t->log, &t->m->kv, t->reached, after) != OK)
-        return no_memory(t, why);
+        return txn_no_memory(t, why);
     t->effect_count++;
     t->m->stats.effects++;
     return OK;
@@ -465,7 +373,7 @@ enum err txn_put(struct txn *t, struct bytes key, struct bytes value, struct fai
         return err;
     after = blob_new(value);
     if (after == NULL)
-        return no_memory(t, why);
+        return txn_no_memory(t, why);
     err = txn_change(t, after, why);
     if (err != OK)
         blob_drop(&after);
@@ -601,160 +509,4 @@ void txn_abort(struct txn *t, const struct failure *why, int64_t now_us, uint64_
         fail(&t->failure, ERR_ABORTED, "rolled back");
     CHECK(t->failure.err != OK);
     txn_undo(t, why != NULL);
-}
-
-/* The manager */
-
-/* All wait equally long, so the list is in order of deadlines; those who came since the last poll are timed from now. */
-static void poll_deadlines(struct txn_manager *m)
-{
-    int64_t wait_ms = (int64_t)m->options.lock_wait_ms;
-    struct list *node;
-    char key[80];
-
-    for (node = m->lock_waits.prev; node != &m->lock_waits; node = node->prev) {
-        struct txn *t = list_entry(node, struct txn, deadline_link);
-        if (t->locks.waiting_since_ms >= 0)
-            break;
-        t->locks.waiting_since_ms = m->now_ms;
-    }
-    while ((node = list_first(&m->lock_waits)) != NULL) {
-        struct txn *t = list_entry(node, struct txn, deadline_link);
-        if (m->now_ms - t->locks.waiting_since_ms < wait_ms)
-            break;
-        m->stats.conflicts++;
-        txn_doom(t, ERR_CONFLICT, "waited %lld ms for key \"%s\", which another transaction holds; try again",
-                 (long long)wait_ms, bytes_show(lock_waits_for(&t->locks), key, sizeof key));
-    }
-}
-
-/* Takes what is there now: what the callbacks add is for the next poll. */
-static void list_take(struct list *to, struct list *from)
-{
-    list_init(to);
-    if (list_empty(from))
-        return;
-    *to = *from;
-    to->next->prev = to->prev->next = to;
-    list_init(from);
-}
-
-static void poll_callbacks(struct txn_manager *m)
-{
-    struct list ending, waking, *node;
-
-    list_take(&ending, &m->ending);
-    list_take(&waking, &m->waking);
-    while ((node = list_pop(&ending)) != NULL)
-        txn_tell(list_entry(node, struct txn, link));
-    while ((node = list_pop(&waking)) != NULL) {
-        struct txn *t = list_entry(node, struct txn, wake_link);
-        t->events.wake(t->owner);
-    }
-}
-
-void txn_poll(struct txn_manager *m, int64_t now_ms)
-{
-    m->now_ms = now_ms;
-    m->asked = false;
-    m->store->ops->poll(m->store);
-    poll_deadlines(m);
-    batch_submit(m);
-    poll_callbacks(m);
-    batch_submit(m);
-    if (list_empty(&m->ending) && list_empty(&m->waking))
-        return;
-    m->asked = false;
-    manager_want(m);
-}
-
-int64_t txn_next_deadline_ms(const struct txn_manager *m)
-{
-    struct list *node = list_first(&m->lock_waits);
-    int64_t since;
-
-    if (node == NULL)
-        return -1;
-    since = list_entry(node, struct txn, deadline_link)->locks.waiting_since_ms;
-    return since < 0 ? m->now_ms : since + (int64_t)m->options.lock_wait_ms;
-}
-
-bool txn_manager_poisoned(const struct txn_manager *m) { return m->poisoned; }
-
-void txn_stats(const struct txn_manager *m, struct txn_stats *s)
-{
-    *s = m->stats;
-    s->cache_bytes = m->kv.clean_bytes;
-    s->cache_keys = m->kv.entries.count;
-    s->dirty_keys = m->kv.pinned_count;
-}
-
-static void nap(void) { nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000 }, NULL); }
-
-static enum err ids_begin(struct txn_manager *m, struct failure *why)
-{
-    m->id_next = m->store->ops->facts(m->store)->txn_next;
-    m->id_reserved = m->id_next - 1;
-    m->id_block = ID_BLOCK;
-    m->id_wanted = true;
-    while (m->id_wanted) { /* ends: the store answers every request */
-        txn_poll(m, 0);
-        if (m->in_flight == NULL && m->id_wanted)
-            return fail(why, ERR_NOMEM, "no memory to start");
-        if (m->id_wanted)
-            nap();
-    }
-    if (m->id_reserved < m->id_next)
-        return fail(why, ERR_STORAGE, "the store cannot be written: %s", m->store_failure.text);
-    return OK;
-}
-
-enum err txn_manager_new(const struct txn_options *options, struct txn_manager **out, struct failure *why)
-{
-    struct txn_manager *m = calloc(1, sizeof *m);
-    struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->lock_waits, &m->spilled, &m->spare, &m->batches,
-                             &m->spare_batches };
-    enum err err, locks, values;
-
-    if (m == NULL)
-        return fail(why, ERR_NOMEM, "no memory to start");
-    m->options = *options;
-    m->store = options->store;
-    m->batch_next = 1;
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
-        list_init(lists[i]);
-    locks = lock_table_init(&m->locks);
-    values = kv_init(&m->kv, options->cache_bytes);
-    if (locks != OK || values != OK)
-        err = fail(why, ERR_NOMEM, "no memory to start");
-    else
-        err = ids_begin(m, why);
-    if (err != OK) {
-        txn_manager_free(&m);
-        return err;
-    }
-    *out = m;
-    return OK;
-}
-
-void txn_manager_free(struct txn_manager **out)
-{
-    struct txn_manager *m = *out;
-    struct list *node;
-
-    if (m == NULL)
-        return;
-    CHECK(m->stats.open == 0);
-    while (m->request_count > 0 || !list_empty(&m->batches)) { /* ends: the store answers every request */
-        txn_poll(m, m->now_ms);
-        if (m->request_count > 0)
-            nap();
-    }
-    while ((node = list_pop(&m->spare)) != NULL)
-        txn_free(list_entry(node, struct txn, link));
-    batch_free_spare(m);
-    lock_table_fini(&m->locks);
-    kv_fini(&m->kv);
-    free(m);
-    *out = NULL;
 }

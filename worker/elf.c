@@ -10,7 +10,10 @@
 
 static enum err refuse(struct failure *f, const char *what) { return fail(f, ERR_BADGRAFT, "the graft %s", what); }
 
-static bool in_file(struct bytes file, uint64_t off, uint64_t size) { return off <= file.len && size <= file.len - off; }
+static bool in_file(struct bytes file, uint64_t off, uint64_t size)
+{
+    return off <= file.len && size <= file.len - off;
+}
 
 /* off + sizeof *out was checked to be in the file. */
 static void copy_out(struct bytes file, uint64_t off, void *out, size_t size)
@@ -44,7 +47,8 @@ static enum err check_header(struct bytes file, Elf64_Ehdr *h, struct failure *f
         return fail(f, ERR_BADGRAFT, "the graft has a damaged table of segments, or more than %d", ELF_SEGMENTS_MAX);
     if (h->e_shentsize != sizeof(Elf64_Shdr) || h->e_shnum == 0 || h->e_shnum > ELF_SECTIONS_MAX ||
         h->e_shstrndx >= h->e_shnum || !in_file(file, h->e_shoff, (uint64_t)h->e_shnum * sizeof(Elf64_Shdr)))
-        return fail(f, ERR_BADGRAFT, "the graft has a damaged table of sections, none, or more than %d", ELF_SECTIONS_MAX);
+        return fail(f, ERR_BADGRAFT, "the graft has a damaged table of sections, none, or more than %d",
+                    ELF_SECTIONS_MAX);
     return OK;
 }
 
@@ -227,7 +231,14 @@ static enum err set_once(uint64_t *slot, uint64_t value, struct failure *f)
 
 static enum err refuse_start_code(uint64_t value, struct failure *f)
 {
-    return value == 0 ? OK : refuse(f, "has code to be run when it is loaded or unloaded (a constructor or destructor); use GRAFT_INIT");
+    if (value == 0)
+        return OK;
+    return refuse(f, "has code to be run when it is loaded or unloaded (a constructor or destructor); use GRAFT_INIT");
+}
+
+static enum err refuse_text_relocations(struct failure *f)
+{
+    return refuse(f, "wants its code to be written to (text relocations); build it with -fPIC");
 }
 
 static enum err take_dynamic(const Elf64_Dyn *d, struct dynamic *dyn, struct failure *f)
@@ -257,9 +268,9 @@ static enum err take_dynamic(const Elf64_Dyn *d, struct dynamic *dyn, struct fai
     case DT_RUNPATH:
         return refuse(f, "names a path to search for libraries");
     case DT_TEXTREL:
-        return refuse(f, "wants its code to be written to (text relocations); build it with -fPIC");
+        return refuse_text_relocations(f);
     case DT_FLAGS:
-        return (v & DF_TEXTREL) == 0 ? OK : refuse(f, "wants its code to be written to (text relocations); build it with -fPIC");
+        return (v & DF_TEXTREL) == 0 ? OK : refuse_text_relocations(f);
     case DT_HASH: case DT_GNU_HASH: case DT_RELACOUNT: case DT_PLTGOT: case DT_FLAGS_1: case DT_BIND_NOW:
     case DT_SONAME: case DT_DEBUG: case DT_SYMBOLIC:
     case DT_INIT_ARRAY: case DT_FINI_ARRAY: case DT_PREINIT_ARRAY: /* run by nobody; the sizes above decide */
@@ -313,8 +324,8 @@ static enum err check_symbol(const struct elf_plan *plan, const Elf64_Sym *s, st
     return OK;
 }
 
-static enum err check_symbols(struct bytes file, struct elf_plan *plan, const struct dynamic *dyn, const Elf64_Shdr *section,
-                              struct failure *f)
+static enum err check_symbols(struct bytes file, struct elf_plan *plan, const struct dynamic *dyn,
+                              const Elf64_Shdr *section, struct failure *f)
 {
     Elf64_Sym s;
     enum err err = OK;
@@ -357,7 +368,8 @@ static enum err check_relocation(const struct elf_plan *plan, const Elf64_Rela *
     case R_X86_64_JUMP_SLOT:
         return symbol != 0 ? OK : refuse(f, "has a relocation without a symbol");
     default:
-        return fail(f, ERR_BADGRAFT, "the graft has a relocation of type %llu, which a graft may not have; build it with `graftctl build`",
+        return fail(f, ERR_BADGRAFT,
+                    "the graft has a relocation of type %llu, which a graft may not have; use `graftctl build`",
                     (unsigned long long)type);
     }
 }
@@ -371,8 +383,10 @@ static enum err check_table(struct bytes file, struct elf_plan *plan, int which,
 
     if (size == 0)
         return OK;
-    if (size % sizeof r != 0 || size / sizeof r > ELF_RELOCATIONS_MAX || !find_in_file(plan, address, size, &table->off))
-        return fail(f, ERR_BADGRAFT, "the graft has a damaged table of relocations, or more than %d", ELF_RELOCATIONS_MAX);
+    if (size % sizeof r != 0 || size / sizeof r > ELF_RELOCATIONS_MAX ||
+        !find_in_file(plan, address, size, &table->off))
+        return fail(f, ERR_BADGRAFT, "the graft has a damaged table of relocations, or more than %d",
+                    ELF_RELOCATIONS_MAX);
     table->count = size / sizeof r;
     for (uint64_t i = 0; i < table->count && err == OK; i++) {
         copy_out(file, table->off + i * sizeof r, &r, sizeof r);
@@ -381,7 +395,8 @@ static enum err check_table(struct bytes file, struct elf_plan *plan, int which,
     return err;
 }
 
-static enum err check_relocations(struct bytes file, struct elf_plan *plan, const struct dynamic *dyn, struct failure *f)
+static enum err check_relocations(struct bytes file, struct elf_plan *plan, const struct dynamic *dyn,
+                                  struct failure *f)
 {
     enum err err;
 
@@ -453,8 +468,8 @@ bool elf_find_code(struct bytes file, const struct elf_plan *plan, const char *n
     return false;
 }
 
-enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who, bool (*known)(const char *name),
-                           struct failure *f)
+enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who,
+                           bool (*known)(const char *name), struct failure *f)
 {
     char list[FAILURE_TEXT_MAX - 128] = "";
     size_t missing = 0, n = 0;

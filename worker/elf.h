@@ -68,8 +68,8 @@ struct elf_relocation {
 enum err elf_check(struct bytes file, struct elf_plan *plan, struct failure *f);
 
 /* Names what the object wants that `known` does not have. ERR_BADGRAFT; who: begins the sentence, e.g. "bank.graft". */
-enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who, bool (*known)(const char *name),
-                           struct failure *f);
+enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who,
+                           bool (*known)(const char *name), struct failure *f);
 
 /* i < plan->symbols.count; i < plan->relocations[table].count */
 struct elf_symbol elf_symbol(struct bytes file, const struct elf_plan *plan, uint64_t i);

@@ -1,6 +1,6 @@
 /*
  * The graft's heap. Invariants, for the memory from floor to end:
- *  H1 blocks lie gapless from floor to end; each head holds its own size and that of the block before it (0: it is the first);
+ *  H1 blocks lie gapless from floor to end; each head holds its own size and that of the block before it (0: none);
  *  H2 no two neighbours are both free;
  *  H3 a free block is in exactly the bin of its size.
  */
@@ -227,7 +227,7 @@ static struct heap_block *checked_block(const struct heap *heap, void *p)
     struct heap_block *b = block_of(p);
 
     if (!block_sane(heap, b) || (b->size & IN_USE) == 0)
-        broken(heap, "free() or realloc() of what malloc() did not give, or gave before and was freed, or a block was overrun");
+        broken(heap, "free() or realloc() of what malloc() did not give, of what was freed, or of an overrun block");
     return b;
 }
 

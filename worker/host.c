@@ -146,7 +146,12 @@ int graft_arg_i64(graft_call *call, size_t i, int64_t *value)
 }
 
 int64_t graft_now(graft_call *call) { (void)call; return host_call.running ? (int64_t)host_call.message.now_us : 0; }
-uint32_t graft_principal(graft_call *call) { (void)call; return host_call.running ? host_call.message.uid : UINT32_MAX; }
+
+uint32_t graft_principal(graft_call *call)
+{
+    (void)call;
+    return host_call.running ? host_call.message.uid : UINT32_MAX;
+}
 
 int graft_random(graft_call *call, void *out, size_t len)
 {

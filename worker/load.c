@@ -46,33 +46,38 @@ static int protection(const struct elf_segment *s)
 
 static uint64_t in_page(uint64_t n) { return n & (ELF_PAGE - 1); }
 
+/* Behind the file's bytes: the rest of their last page, then pages that are reserved already and zero. */
+static enum err map_zeros(uint8_t *image, const struct elf_segment *s, struct failure *f)
+{
+    uint64_t from = s->address + s->file_size, end = s->address + s->memory_size;
+    uint64_t page = s->file_size == 0 ? from - in_page(from) : from + (ELF_PAGE - in_page(from)) % ELF_PAGE;
+
+    if (s->file_size > 0 && end > from)
+        memset(image + from, 0, (page < end ? page : end) - from);
+    if (page < end && mprotect(image + page, end - page, protection(s)) != 0)
+        return fail(f, ERR_NOMEM, "the graft cannot be mapped: %s", strerror(errno));
+    return OK;
+}
+
 /* The file's pages, then zeros. Compared with what was checked: the file must be the same still. */
 static enum err map_segment(int fd, struct bytes file, uint8_t *image, const struct elf_segment *s, struct failure *f)
 {
-    uint8_t *at = image + s->address, *zero = at + s->file_size;
+    uint8_t *at = image + s->address;
     size_t head = in_page(s->address);
 
     if (s->file_size > 0) {
         if (mmap(at - head, s->file_size + head, protection(s), MAP_PRIVATE | MAP_FIXED, fd, (off_t)(s->off - head)) ==
             MAP_FAILED)
             return fail(f, ERR_STORAGE, "the graft cannot be mapped: %s%s", strerror(errno),
-                        errno == EPERM && s->execute ? "; the data directory lies on a file system mounted noexec" : "");
+                        errno == EPERM ? "; is the data directory on a file system mounted noexec?" : "");
         if (memcmp(at, (const uint8_t *)file.data + s->off, s->file_size) != 0)
             return fail(f, ERR_BADGRAFT, "the graft's file was changed while it was being loaded");
     }
-    if (s->memory_size > s->file_size) {
-        uint8_t *page = s->file_size == 0 ? at - head : zero + (in_page((uintptr_t)zero) == 0 ? 0 : ELF_PAGE - in_page((uintptr_t)zero));
-        uint8_t *end = at + s->memory_size;
-
-        if (s->file_size > 0)
-            memset(zero, 0, (size_t)((page < end ? page : end) - zero));
-        if (page < end && mprotect(page, (size_t)(end - page), protection(s)) != 0)
-            return fail(f, ERR_NOMEM, "the graft cannot be mapped: %s", strerror(errno));
-    }
-    return OK;
+    return map_zeros(image, s, f);
 }
 
-static enum err map_image(int fd, struct bytes file, const struct elf_plan *plan, struct graft *graft, struct failure *f)
+static enum err map_image(int fd, struct bytes file, const struct elf_plan *plan, struct graft *graft,
+                          struct failure *f)
 {
     enum err err = OK;
     void *p = mmap(NULL, plan->span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -101,9 +106,9 @@ static void relocate(struct bytes file, const struct elf_plan *plan, uint8_t *im
     for (int table = 0; table < 2; table++)
         for (uint64_t i = 0; i < plan->relocations[table].count; i++) {
             struct elf_relocation r = elf_relocation(file, plan, table, i);
-            uint64_t value = r.symbol == 0 ? (uint64_t)(uintptr_t)image : symbol_value(file, plan, r.symbol, image, resolve);
+            uint64_t value = r.addend;
 
-            value += r.addend;
+            value += r.symbol == 0 ? (uint64_t)(uintptr_t)image : symbol_value(file, plan, r.symbol, image, resolve);
             memcpy(image + r.target, &value, sizeof value);
         }
 }
@@ -171,13 +176,16 @@ static enum err check_module(struct bytes manifest, char *who, size_t size, stru
         if (!is_kind(record, "module"))
             continue;
         if (!name_valid(field(record, 2)))
-            return fail(f, ERR_BADGRAFT, "the graft's name must be [a-z][a-z0-9_]* and at most %d bytes; see GRAFT_MODULE",
+            return fail(f, ERR_BADGRAFT,
+                        "the graft's name must be [a-z][a-z0-9_]* and at most %d bytes; see GRAFT_MODULE",
                         LOAD_NAME_MAX);
         snprintf(who, size, "%.*s.graft", (int)field(record, 2).len, (const char *)field(record, 2).data);
         if (!bytes_to_u64(field(record, 1), &abi) || abi == 0)
             return fail(f, ERR_BADGRAFT, "%s does not say which ABI it was built for", who);
         if (abi > GRAFT_ABI)
-            return fail(f, ERR_BADGRAFT, "%s was built for ABI %llu of graft.h and this host has ABI %d: rebuild it with this host's graft.h, or update the host",
+            return fail(f, ERR_BADGRAFT,
+                        "%s was built for ABI %llu of graft.h and this host has ABI %d: rebuild it with this host's "
+                        "graft.h, or update the host",
                         who, (unsigned long long)abi, GRAFT_ABI);
         return OK;
     }

@@ -22,6 +22,7 @@ struct child {
 };
 
 static struct child children[NURSERY_CHILDREN_MAX];
+static size_t child_end; /* no place from here on was ever used */
 static int signals = -1;        /* signalfd: a child has ended */
 static int life[2] = { -1, -1 }; /* [1] is held by the nursery alone, so that [0] hangs up when it dies */
 
@@ -103,10 +104,10 @@ static void tell_obituary(uint64_t id, const siginfo_t *si, const struct rusage 
 
 static struct child *free_place(void)
 {
-    for (size_t i = 0; i < NURSERY_CHILDREN_MAX; i++)
+    for (size_t i = 0; i < child_end; i++)
         if (children[i].pid == 0)
             return &children[i];
-    return NULL;
+    return child_end < NURSERY_CHILDREN_MAX ? &children[child_end++] : NULL;
 }
 
 static _Noreturn void be_child(const struct nursery *nursery, const struct wire_SPAWN *order, const int fds[])
@@ -117,7 +118,8 @@ static _Noreturn void be_child(const struct nursery *nursery, const struct wire_
     jail_tie(life[0]);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    memset(children, 0, sizeof children);
+    memset(children, 0, child_end * sizeof children[0]);
+    child_end = 0;
     nursery->child(order, fds);
     _exit(1);
 }
@@ -209,7 +211,7 @@ static void take_order(const struct nursery *nursery)
 
 static void bury(const siginfo_t *si, const struct rusage *use)
 {
-    for (size_t i = 0; i < NURSERY_CHILDREN_MAX; i++)
+    for (size_t i = 0; i < child_end; i++)
         if (children[i].pid == si->si_pid) {
             children[i].pid = 0;
             tell_obituary(children[i].id, si, use);

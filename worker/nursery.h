@@ -13,7 +13,7 @@
 
 enum {
     NURSERY_CONTROL = 3,        /* descriptor of the control socket, in every nursery */
-    NURSERY_CHILDREN_MAX = 256, /* alive at a time; one more is STILLBORN with EAGAIN */
+    NURSERY_CHILDREN_MAX = 4096, /* alive at a time; one more is STILLBORN with EAGAIN */
     NURSERY_FDS_MAX = 2,        /* beside one order */
 };
 

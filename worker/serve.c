@@ -50,7 +50,8 @@ static void *map_guarded(uint64_t size)
 
     if (p != MAP_FAILED && mprotect(p + GUARD, size, PROT_READ | PROT_WRITE) == 0)
         return p + GUARD;
-    snprintf(text, sizeof text, "the worker has no room for %llu bytes of memory: %s", (unsigned long long)size, strerror(errno));
+    snprintf(text, sizeof text, "the worker has no room for %llu bytes of memory: %s",
+             (unsigned long long)size, strerror(errno));
     give_up(text);
 }
 
@@ -146,9 +147,9 @@ _Noreturn void serve_run(const struct wire_SPAWN *order, const struct graft *gra
     stack = map_guarded(stack_size);
     place = (struct fault_place){ .guard = stack - GUARD, .guard_size = GUARD, .image = graft->image,
                                   .image_size = graft->image_size };
-    limits = (struct jail_limits){ .stack = stack_size, .cpu_s = order->cpu_s_max,
-                                   .address_space = CODE_SPACE + graft->image_size + guarded(heap_size) + guarded(stack_size) +
-                                                    guarded(CHANNEL_FRAME_MAX) + guarded(VALUE_SIZE_MAX) };
+    limits = (struct jail_limits){ .stack = stack_size, .cpu_s = order->cpu_s_max };
+    limits.address_space = CODE_SPACE + graft->image_size + guarded(heap_size) + guarded(stack_size) +
+                           guarded(CHANNEL_FRAME_MAX) + guarded(VALUE_SIZE_MAX);
     if (fault_watch(&place) != 0 || getcontext(&context) != 0)
         give_up("the worker cannot watch for faults");
     context.uc_stack = (stack_t){ .ss_sp = stack, .ss_size = stack_size };

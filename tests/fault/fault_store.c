@@ -1,6 +1,7 @@
 /*
  * The store on a disk that fails: the nth operation on a file fails, n = 1, 2, … until none was hit, each way
- * in which it can. Then the same directory is opened with the good disk, and what was answered must hold:
+ * in which it can. Then the same directory, as it is at the end or as a crash right after the first error leaves it, is
+ * opened with the good disk, and what was answered must hold:
  *     OK           it is there
  *     ERR_STORAGE  it is not there
  *     ERR_UNKNOWN  it is there whole or not at all, and nothing was taken on after it
@@ -13,11 +14,18 @@
 #include <stddef.h>
 #include <cmocka.h>
 
-enum { STEPS = 6 };
+enum { STEPS = 4 };
 
 enum operation { OPERATION_OPEN, OPERATION_READ, OPERATION_WRITE, OPERATION_SYNC, OPERATION_TRUNCATE, OPERATION_COUNT };
 
 /* --- the failing disk: SQLite's usual one with a counter --- */
+
+enum mode {
+    FAIL_ONCE,
+    FAIL_FROM_THERE,
+    FAIL_ONCE_AND_CRASH, /* when the first error was answered */
+    MODE_COUNT
+};
 
 static struct {
     enum operation operation;
@@ -84,14 +92,27 @@ static int shim_size(sqlite3_file *f, sqlite3_int64 *size) { return real(f)->pMe
 static int shim_lock(sqlite3_file *f, int level) { return real(f)->pMethods->xLock(real(f), level); }
 static int shim_unlock(sqlite3_file *f, int level) { return real(f)->pMethods->xUnlock(real(f), level); }
 static int shim_reserved(sqlite3_file *f, int *out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); }
-static int shim_control(sqlite3_file *f, int op, void *arg) { return real(f)->pMethods->xFileControl(real(f), op, arg); }
+static int shim_control(sqlite3_file *f, int op, void *arg)
+{
+    return real(f)->pMethods->xFileControl(real(f), op, arg);
+}
 static int shim_sector(sqlite3_file *f) { return real(f)->pMethods->xSectorSize(real(f)); }
 static int shim_device(sqlite3_file *f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); }
 
 static const sqlite3_io_methods methods = {
-    .iVersion = 1, .xClose = shim_close, .xRead = shim_read, .xWrite = shim_write, .xTruncate = shim_truncate, .xSync = shim_sync,
-    .xFileSize = shim_size, .xLock = shim_lock, .xUnlock = shim_unlock, .xCheckReservedLock = shim_reserved,
-    .xFileControl = shim_control, .xSectorSize = shim_sector, .xDeviceCharacteristics = shim_device,
+    .iVersion = 1,
+    .xClose = shim_close,
+    .xRead = shim_read,
+    .xWrite = shim_write,
+    .xTruncate = shim_truncate,
+    .xSync = shim_sync,
+    .xFileSize = shim_size,
+    .xLock = shim_lock,
+    .xUnlock = shim_unlock,
+    .xCheckReservedLock = shim_reserved,
+    .xFileControl = shim_control,
+    .xSectorSize = shim_sector,
+    .xDeviceCharacteristics = shim_device,
 };
 
 static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
@@ -128,6 +149,7 @@ struct answers {
     enum err early, undo; /* of transaction 100, written early and then undone */
     enum err backup;
     int tried;            /* steps that were submitted */
+    bool crashed;         /* the directory as it then was is kept beside the files, as crash.db… */
 };
 
 static char filler[9000];
@@ -149,10 +171,36 @@ static enum err put_step(struct kit *k, int n)
     return kit_commit(k, &entry, &why);
 }
 
-static void run(struct kit *k, struct answers *a)
+static void copy_file(const char *from, const char *to)
+{
+    char command[1100];
+
+    snprintf(command, sizeof command, "cp %s %s", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* Tries transactions up to n; false: here the machine crashes. */
+static bool try_steps(struct kit *k, struct answers *a, int n, bool crash)
+{
+    while (a->tried < n) {
+        a->step[a->tried] = put_step(k, a->tried + 1);
+        a->tried++;
+        if (crash && a->step[a->tried - 1] != OK) {
+            copy_file(kit_path(k, "graftd.db"), kit_path(k, "crash.db"));
+            copy_file(kit_path(k, "graftd.db-wal"), kit_path(k, "crash.db-wal"));
+            a->crashed = true;
+            return false;
+        }
+    }
+    return true;
+}
+
+static void run(struct kit *k, struct answers *a, bool crash)
 {
     struct failure why = { 0 };
-    struct store_request undo = { .kind = STORE_UNDO, .txn = 100, .history = kit_entry(100, "ABORTED", NULL, 0).history };
+    struct store_request undo = { .kind = STORE_UNDO,
+                                  .txn = 100,
+                                  .history = kit_entry(100, "ABORTED", NULL, 0).history };
     struct store_request backup = { .kind = STORE_BACKUP, .path = kit_path(k, "copy") };
 
     memset(a, 0, sizeof *a);
@@ -161,14 +209,12 @@ static void run(struct kit *k, struct answers *a)
         assert_true(why.text[0] != '\0');
         return;
     }
-    for (int n = 1; n <= STEPS / 2; n++)
-        a->step[a->tried++] = put_step(k, n);
+    if (!try_steps(k, a, STEPS / 2, crash))
+        return;
     a->early = kit_put(k, 100, NULL, "early", NULL, filler);
     a->undo = kit_ask(k, &undo);
     a->backup = kit_ask(k, &backup);
-    for (int n = STEPS / 2 + 1; n <= STEPS; n++)
-        a->step[a->tried++] = put_step(k, n);
-    kit_close(k);
+    try_steps(k, a, STEPS, crash);
 }
 
 /* Which answers may follow which, and what a backup leaves. */
@@ -183,7 +229,7 @@ static void check_answers(struct kit *k, const struct answers *a)
         unknown = unknown || a->step[i] == ERR_UNKNOWN;
     }
     assert_int_not_equal(a->backup, ERR_UNKNOWN);
-    if (a->opened == OK)
+    if (a->opened == OK && a->tried > STEPS / 2)
         assert_int_equal(access(kit_path(k, "copy"), F_OK) == 0, a->backup == OK);
     assert_int_not_equal(access(kit_path(k, "copy.partial"), F_OK), 0);
 }
@@ -208,7 +254,7 @@ static void check_disk(struct kit *k, const struct answers *a)
 }
 
 /* False: nothing was hit, so n has passed the last operation. */
-static bool one_fault(enum operation operation, int code, bool lasting, int n)
+static bool one_fault(enum operation operation, int code, enum mode mode, int n)
 {
     struct kit k;
     struct answers a;
@@ -220,12 +266,17 @@ static bool one_fault(enum operation operation, int code, bool lasting, int n)
     k.options.vfs = "failing";
     fault.operation = operation;
     fault.code = code;
-    fault.lasting = lasting;
+    fault.lasting = mode == FAIL_FROM_THERE;
     fault.hit = false;
     fault.left = n;
-    run(&k, &a);
+    run(&k, &a, mode == FAIL_ONCE_AND_CRASH);
+    kit_close(&k);
     fault.left = -1;
     hit = fault.hit;
+    if (a.crashed) {
+        assert_int_equal(rename(kit_path(&k, "crash.db"), kit_path(&k, "graftd.db")), 0);
+        assert_int_equal(rename(kit_path(&k, "crash.db-wal"), kit_path(&k, "graftd.db-wal")), 0);
+    }
     check_answers(&k, &a);
     k.options.vfs = NULL;
     if (kit_open(&k, &why) != OK)
@@ -237,9 +288,9 @@ static bool one_fault(enum operation operation, int code, bool lasting, int n)
 
 static void every_fault(enum operation operation, int code)
 {
-    for (int lasting = 0; lasting < 2; lasting++) {
+    for (enum mode mode = FAIL_ONCE; mode < MODE_COUNT; mode++) {
         int n = 1;
-        while (one_fault(operation, code, lasting == 1, n))
+        while (one_fault(operation, code, mode, n))
             n++;
         print_message("%d faults\n", n - 1);
         assert_true(n > 1);
@@ -256,6 +307,7 @@ static void a_truncate_that_fails(void **state) { (void)state; every_fault(OPERA
 /* A full disk is no reason to stop: what fits later is taken. */
 static void goes_on_after_a_full_disk(void **state)
 {
+    struct store_request reserve = { .kind = STORE_COMMIT, .txn_reserve = 1000 };
     struct kit k;
     struct failure why = { 0 };
 
@@ -269,13 +321,19 @@ static void goes_on_after_a_full_disk(void **state)
     fault.left = 1;
     assert_int_equal(put_step(&k, 1), ERR_STORAGE);
     assert_true(kit_holds(&k, "a", NULL));
+    assert_int_equal(kit_ask(&k, &reserve), ERR_STORAGE);
     fault.left = -1;
     assert_int_equal(put_step(&k, 1), OK);
     assert_true(kit_holds(&k, "a", "1"));
+    assert_int_equal(kit_ask(&k, &reserve), OK);
+    kit_close(&k);
+    assert_int_equal(kit_open(&k, &why), OK);
+    assert_int_equal(k.store->ops->facts(k.store)->txn_next, 1001);
     kit_fini(&k);
 }
 
-/* More than the page cache holds, so that pages go to the log before COMMIT: what fails there is rolled back, and known to be. */
+/* More than the page cache holds, so that pages go to the log before COMMIT: what fails there is rolled back, and known
+ * to be. */
 static void an_error_before_the_commit_is_clean(void **state)
 {
     enum { SIZE = 12 * 1024 * 1024 };

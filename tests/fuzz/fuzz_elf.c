@@ -41,7 +41,8 @@ static size_t build(uint8_t *file)
     CHECK(f != NULL);
     fputs(source, f);
     fclose(f);
-    snprintf(command, sizeof command, "gcc -O2 -fPIC -shared -nostdlib -fvisibility=hidden -Wl,-z,relro,-z,now -I%s/include -o %s/s.graft %s",
+    snprintf(command, sizeof command,
+             "gcc -O2 -fPIC -shared -nostdlib -fvisibility=hidden -Wl,-z,relro,-z,now -I%s/include -o %s/s.graft %s",
              top != NULL ? top : ".", directory, path);
     CHECK(system(command) == 0);
     snprintf(path, sizeof path, "%s/s.graft", directory);
@@ -70,7 +71,8 @@ static size_t place(const uint8_t *file, size_t size)
     }
 }
 
-static const uint64_t nasty[] = { 0, 1, 7, 24, 4095, 4096, 0x7fffffff, 0xffffffff, 0x7fffffffffffffff, UINT64_MAX, UINT64_MAX - 4095 };
+static const uint64_t nasty[] = { 0, 1, 7, 24, 4095, 4096, 0x7fffffff, 0xffffffff,
+                                  0x7fffffffffffffff, UINT64_MAX, UINT64_MAX - 4095 };
 
 static void bend(uint8_t *file, size_t size, size_t at)
 {

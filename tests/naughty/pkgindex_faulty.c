@@ -23,7 +23,7 @@ static enum sin sin_of(graft_bytes name)
 
 static int sin_now(graft_call *call, enum sin sin)
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL;
     volatile char here = 0;
 
     if (sin == CRASH)

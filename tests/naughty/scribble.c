@@ -1,6 +1,6 @@
 /*
  * Writes over all memory that it can reach, upwards from its stack (the default), its data, its code or its heap, until
- * it dies. CRASHED; undone; later calls see nothing of it.
+ * it dies. CRASHED, or TIMEOUT when there is much of it; undone; later calls see nothing of it.
  */
 #include "naughty.h"
 

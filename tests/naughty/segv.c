@@ -5,7 +5,7 @@ GRAFT_MODULE("segv", "1.0.0", "writes to address 0");
 
 GRAFT_FUNCTION(run, "[write]")
 {
-    int *volatile nowhere = NULL;
+    volatile int *volatile nowhere = NULL;
 
     write_if_asked(call, "segv");
     *nowhere = 1;

@@ -24,7 +24,13 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    world_fini(*state);
+    struct world *w = *state;
+    struct txn_stats s;
+
+    txn_stats(w->m, &s);
+    if (s.open > 0)
+        return -1; /* a test that failed has left them: let its message be seen */
+    world_fini(w);
     return 0;
 }
 

@@ -1,13 +1,14 @@
 /*
  * Random transactions against a sequential model: the order in which transactions are decided must explain all that anybody
- * reads, what the disk holds at the end, and, after a crash at any point, a beginning of that order must that has in it everything
- * that was told (T1 to T7). Stores refuse, lose and delay at random; small caches and early writes are part of it.
+ * reads, what the disk holds at the end, and, after a crash at any point, some beginning of that order that has in it everything that was
+ * told (T1 to T7). Stores refuse, lose and delay at random; small caches and early writes are part of it.
  *
  * Each run prints its seed when it fails; a run with that seed is the same run.
  */
 #include "tests/txn_kit.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -423,8 +424,6 @@ static void some_order_of_decisions_explains_everything(void **state)
             return;
     }
 }
-
-#include <signal.h>
 
 static void on_abort(int signal)
 {

@@ -76,10 +76,12 @@ static const char zoo[] =
     "return GRAFT_OK; }\n";
 
 /* The manifest's order is the compiler's: functions are found by name. */
-static const char *const names[] = { "hello", "count", "other", "scan", "nest", "unfinished", "seven", "null", "deep", "loop", "abort",
+static const char *const names[] = { "hello", "count", "other", "scan", "nest", "unfinished", "seven", "null", "deep",
+                                     "loop", "abort",
                                      "divide", "greedy", "large", "twice", "text", "raw", "int80", "draw", "sort" };
 static uint16_t index_of[sizeof names / sizeof names[0]];
-enum { HELLO, COUNT, OTHER, SCAN, NEST, UNFINISHED, SEVEN, NULLPTR, DEEP, LOOP, ABORT, DIVIDE, GREEDY, LARGE, TWICE, TEXT, RAW, INT80, DRAW, SORT };
+enum { HELLO, COUNT, OTHER, SCAN, NEST, UNFINISHED, SEVEN, NULLPTR, DEEP, LOOP, ABORT,
+       DIVIDE, GREEDY, LARGE, TWICE, TEXT, RAW, INT80, DRAW, SORT };
 
 static char directory[] = "/tmp/graft-worker-test-XXXXXX";
 
@@ -138,7 +140,8 @@ static void order(int socket, const struct wire_SPAWN *m, const int fds[], size_
     struct buf b;
     struct iovec part;
     union { char space[CMSG_SPACE(2 * sizeof(int))]; struct cmsghdr align; } space = { .space = { 0 } };
-    struct msghdr h = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space, .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
+    struct msghdr h = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = &space,
+                        .msg_controllen = CMSG_SPACE(count * sizeof(int)) };
     struct cmsghdr *c = CMSG_FIRSTHDR(&h);
 
     buf_init(&b, WIRE_ORDER_MAX);
@@ -228,7 +231,8 @@ static int spawn_template(int zygote, int file, int *pidfd)
 
 static struct worker spawn_worker(struct tree *t)
 {
-    struct wire_SPAWN m = { .id = 5, .memory_max = MEMORY_MAX, .stack_max = STACK_MAX, .cpu_s_max = 1, .key_max = 4096, .value_max = 65536 };
+    struct wire_SPAWN m = { .id = 5, .memory_max = MEMORY_MAX, .stack_max = STACK_MAX, .cpu_s_max = 1,
+                             .key_max = 4096, .value_max = 65536 };
     struct worker w;
     struct bytes body;
     int pair[2];
@@ -317,6 +321,7 @@ static void lay_down(struct worker *w)
 static void call(const struct worker *w, int function, const char *const *keys, const char *args, bool readonly)
 {
     uint8_t seed[WIRE_SEED] = { 42 };
+    struct wire_CALL m;
     struct buf b, k, a;
     uint32_t count = 0;
 
@@ -341,9 +346,9 @@ static void call(const struct worker *w, int function, const char *const *keys, 
         buf_add_bytes(&a, bytes_of(args, n));
         args += n + 1;
     }
-    assert_int_equal(wire_add_CALL(&b, &(struct wire_CALL){ .txn = 1, .function = index_of[function], .readonly = readonly,
-                                                            .seed = bytes_of(seed, sizeof seed), .keys = buf_bytes(&k),
-                                                            .args = buf_bytes(&a) }), OK);
+    m = (struct wire_CALL){ .txn = 1, .function = index_of[function], .readonly = readonly,
+                            .seed = bytes_of(seed, sizeof seed), .keys = buf_bytes(&k), .args = buf_bytes(&a) };
+    assert_int_equal(wire_add_CALL(&b, &m), OK);
     tell(w->channel, &b);
     buf_fini(&k);
     buf_fini(&a);
@@ -477,7 +482,8 @@ static void large_frames_pass_whole(void **state)
 
 static void reads_declared_keys_without_asking(void **state)
 {
-    static const char *const keys[] = { "n", "41", NULL }, *const absent[] = { "n", NULL, NULL }, *const text[] = { "n", "x", NULL };
+    static const char *const keys[] = { "n", "41", NULL }, *const absent[] = { "n", NULL, NULL };
+    static const char *const text[] = { "n", "x", NULL };
     struct worker w = ready_worker(*state);
     struct wire_KV_PUT put;
     struct wire_DONE m;
@@ -541,7 +547,8 @@ static void page(const struct worker *w, const char *const *items, bool more)
 
 static void scans_in_pages_and_sees_what_a_visit_wrote(void **state)
 {
-    static const char *const first[] = { "k0", "k1", "k7", NULL }, *const rest[] = { "k5", "k7", NULL }, *const none[] = { NULL };
+    static const char *const first[] = { "k0", "k1", "k7", NULL }, *const rest[] = { "k5", "k7", NULL };
+    static const char *const none[] = { NULL };
     struct worker w = ready_worker(*state);
     struct wire_KV_SCAN scan;
     struct bytes body;
@@ -651,8 +658,9 @@ static struct worker raw_call(struct tree *t, const char *args)
 static void forbidden_system_calls_kill(void **state)
 {
     static const struct { long number, a, b, c; } calls[] = {
-        { SYS_read, 0, 0, 0 }, { SYS_write, 2, 0, 0 }, { SYS_write, 0x100000003, 0, 0 }, { SYS_clone, 17, 0, 0 }, { SYS_openat, -100, 0, 0 },
-        { SYS_mmap, 0, 4096, 7 }, { SYS_mprotect, 0, 4096, 7 }, { SYS_kill, 1, 9, 0 }, { SYS_unshare, 0x10000000, 0, 0 },
+        { SYS_read, 0, 0, 0 }, { SYS_write, 2, 0, 0 }, { SYS_write, 0x100000003, 0, 0 },
+        { SYS_clone, 17, 0, 0 }, { SYS_openat, -100, 0, 0 }, { SYS_mmap, 0, 4096, 7 }, { SYS_mprotect, 0, 4096, 7 },
+        { SYS_kill, 1, 9, 0 }, { SYS_unshare, 0x10000000, 0, 0 },
         { 0x40000000 | SYS_write, 3, 0, 0 }, { 9999, 0, 0, 0 }, { -1, 0, 0, 0 },
     };
 
@@ -676,7 +684,8 @@ static void every_other_system_call_kills(void **state)
         struct worker w;
         char args[40];
 
-        if (n == SYS_read || n == SYS_write || n == SYS_rt_sigreturn || n == SYS_exit_group || n == URETPROBE || n == UPROBE)
+        if (n == SYS_read || n == SYS_write || n == SYS_rt_sigreturn || n == SYS_exit_group || n == URETPROBE ||
+            n == UPROBE)
             continue;
         snprintf(args, sizeof args, "%d 3 0 0", n);
         w = raw_call(*state, args);
@@ -736,7 +745,8 @@ static void a_call_too_large_for_the_memory_is_refused(void **state)
     struct buf b;
 
     buf_init(&b, 2 * size);
-    wire_add_CALL(&b, &(struct wire_CALL){ .function = index_of[HELLO], .seed = bytes_of(seed, sizeof seed), .args = bytes_of(args, size) });
+    wire_add_CALL(&b, &(struct wire_CALL){ .function = index_of[HELLO], .seed = bytes_of(seed, sizeof seed),
+                                           .args = bytes_of(args, size) });
     tell(w.channel, &b);
     assert_int_equal(hear(w.channel, &body), WIRE_MEMORY);
     m = done(&w);
@@ -749,7 +759,8 @@ static void a_call_too_large_for_the_memory_is_refused(void **state)
 static void a_failing_init_says_so(void **state)
 {
     struct tree *t = *state, own = { .zygote = t->zygote };
-    int file = build("bad", "#include <graft.h>\nGRAFT_MODULE(\"bad\", \"1\", \"\");\nGRAFT_INIT { return 7; }\n"), pidfd;
+    int file = build("bad", "#include <graft.h>\nGRAFT_MODULE(\"bad\", \"1\", \"\");\nGRAFT_INIT { return 7; }\n");
+    int pidfd;
     struct worker w;
     struct bytes body;
 
