@@ -46,7 +46,8 @@ enum outcome complain_reply(const graft_reply *error)
     size_t word = strcspn(text, " ");
 
     print_line("", bytes_of(text, len));
-    if (bytes_equal(bytes_of(text, word), bytes_str("DENIED")) || bytes_equal(bytes_of(text, word), bytes_str("NOPERM")))
+    if (bytes_equal(bytes_of(text, word), bytes_str("DENIED"))
+        || bytes_equal(bytes_of(text, word), bytes_str("NOPERM")))
         return OUTCOME_DENIED;
     return OUTCOME_FAILED;
 }

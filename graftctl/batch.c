@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 enum {
-    WORD_MAX = 32,              /* bytes of an error's first word, with the NUL */
-    SAMPLE_TEXT_MAX = 512,      /* bytes, with the NUL */
-    PROGRESS_WIDTH = 30,        /* columns of the bar */
+    WORD_MAX = 32,         /* bytes of an error's first word, with the NUL */
+    SAMPLE_TEXT_MAX = 512, /* bytes, with the NUL */
+    PROGRESS_WIDTH = 30,   /* columns of the bar */
     PROGRESS_EVERY_MS = 100,
-    SUMMARY_MAX = 1024 * 1024,  /* bytes */
+    SUMMARY_MAX = 1024 * 1024, /* bytes */
 };
 
 struct reason {
@@ -30,8 +30,8 @@ struct reason {
 struct batch {
     struct invocation *in;
     const struct batch_options *options;
-    uint64_t line;                    /* of the file, from 1 */
-    uint64_t lines[BATCH_WINDOW];     /* the line of each call that is not answered, oldest at `oldest` */
+    uint64_t line;                /* of the file, from 1 */
+    uint64_t lines[BATCH_WINDOW]; /* the line of each call that is not answered, oldest at `oldest` */
     size_t oldest, unanswered;
     uint64_t done, failed, bytes_read, bytes_total; /* total 0: not known */
     struct reason reasons[BATCH_REASON_MAX];
@@ -59,7 +59,8 @@ static enum err read_tabs(struct bytes line, struct json_list *words, struct fai
             break;
     }
     if (err != OK)
-        fail(why, err, err == ERR_LIMIT ? "a line has at most %d words" : "out of memory for a line of %d words at most",
+        fail(why, err,
+             err == ERR_LIMIT ? "a line has at most %d words" : "out of memory for a line of %d words at most",
              JSON_ITEM_MAX);
     return err;
 }
@@ -157,7 +158,7 @@ static void count_failure(struct batch *b, uint64_t line, const char *sentence)
     b->failed++;
 }
 
-/* One line for one call: its line, "ok" or the error's word, the error's sentence. It is out before the next answer is read. */
+/* One line for one call: its line, "ok" or the error's word, its sentence. It is out before the next answer is read. */
 static void write_result(struct batch *b, uint64_t line, const char *sentence)
 {
     int word = sentence == NULL ? 0 : (int)strcspn(sentence, " ");
@@ -201,7 +202,8 @@ static void show_progress(struct batch *b, bool last)
         fprintf(stderr, "\r[%.*s%*s] ", full, bar, PROGRESS_WIDTH - full, "");
     else
         fputc('\r', stderr);
-    fprintf(stderr, "%llu done, %llu failed%s", (unsigned long long)b->done, (unsigned long long)b->failed, last ? "\n" : "");
+    fprintf(stderr, "%llu done, %llu failed%s", (unsigned long long)b->done, (unsigned long long)b->failed,
+            last ? "\n" : "");
 }
 
 /* ---- sending and receiving ---- */
@@ -358,7 +360,8 @@ static enum err add_summary_json(struct buf *out, const struct batch *b)
 
 static enum err add_summary(struct buf *out, const struct batch *b)
 {
-    enum err err = buf_addf(out, "done\t%llu\nfailed\t%llu\n", (unsigned long long)b->done, (unsigned long long)b->failed);
+    enum err err =
+        buf_addf(out, "done\t%llu\nfailed\t%llu\n", (unsigned long long)b->done, (unsigned long long)b->failed);
 
     for (size_t i = 0; i < b->reason_count && err == OK; i++) {
         const struct reason *r = &b->reasons[i];

@@ -8,9 +8,9 @@
 #include "graftctl/json.h"
 
 enum {
-    BATCH_WINDOW = 64,    /* calls sent and not answered */
+    BATCH_WINDOW = 64,     /* calls sent and not answered */
     BATCH_REASON_MAX = 32, /* error words told apart; further ones are counted as "others" */
-    BATCH_SAMPLE_MAX = 3, /* sentences shown for each */
+    BATCH_SAMPLE_MAX = 3,  /* sentences shown for each */
 };
 
 /* What each line becomes. */
@@ -20,8 +20,8 @@ struct batch_options {
     const char *timeout; /* milliseconds as text, or NULL */
 };
 
-/* Reads one line: a JSON array when it begins with "[", else words with tabs between them. The words are the function and its
- * arguments. ERR_BADARG, ERR_LIMIT, ERR_NOMEM: *why says what is wrong with it. */
+/* Reads one line: a JSON array when it begins with "[", else words with tabs between them. The words are the function
+ * and its arguments. ERR_BADARG, ERR_LIMIT, ERR_NOMEM: *why says what is wrong with it. */
 enum err batch_read_line(struct bytes line, struct json_list *words, struct failure *why);
 /* The command for those words, in list. ERR_BADARG (fewer arguments than keys), ERR_LIMIT, ERR_NOMEM. */
 enum err batch_command(const struct json_list *words, const struct batch_options *options, struct json_list *command,

@@ -24,10 +24,23 @@ enum {
 };
 
 static const char *const compile_flags[] = {
-    "-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-fno-stack-protector", "-fcf-protection=none",
-    "-fno-asynchronous-unwind-tables", "-fno-ident", "-Wall", "-c",
+    "-std=gnu11",
+    "-O2",
+    "-g",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-stack-protector",
+    "-fcf-protection=none",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-ident",
+    "-Wall",
+    "-c",
     /* The compiler may not put calls of these where the author wrote others: they are no imports. */
-    "-fno-builtin-stpcpy", "-fno-builtin-bcmp", "-fno-builtin-exp2", "-fno-builtin-printf", NULL,
+    "-fno-builtin-stpcpy",
+    "-fno-builtin-bcmp",
+    "-fno-builtin-exp2",
+    "-fno-builtin-printf",
+    NULL,
 };
 static const char *const stub_flags[] = { "-shared", "-nostdlib", NULL };
 static const char *const check_flags[] = { "-shared", "-nostdlib", "-Wl,--no-undefined", NULL };
@@ -91,7 +104,8 @@ static enum err read_said(int fd, struct buf *said)
 static enum err refuse_compiler(const char *cc, int errnum, struct failure *why)
 {
     if (errnum == ENOENT)
-        return fail(why, ERR_BADARG, "there is no compiler %s: install the packages gcc and libc6-dev, or name one with --cc", cc);
+        return fail(why, ERR_BADARG,
+                    "there is no compiler %s: install the packages gcc and libc6-dev, or name one with --cc", cc);
     return fail(why, ERR_BADARG, "cannot run the compiler %s: %s", cc, strerror(errnum));
 }
 
@@ -127,7 +141,8 @@ static enum err run(struct command_line *line, struct buf *said, bool *good, str
 
 /* ---- what may not be called ---- */
 
-/* "bank.c:12" of "/usr/bin/ld: /home/ada/bank.c:12: undefined reference to `open'"; the source alone when ld knows no line. */
+/* "bank.c:12" of "/usr/bin/ld: /home/ada/bank.c:12: undefined reference to `open'"; the source alone if ld
+ * knows no line. */
 static void read_place(const struct build *b, const char *line, const char *end, char place[PLACE_MAX])
 {
     char cwd[PATH_MAX] = "";
@@ -155,13 +170,15 @@ static bool translate_line(const struct build *b, const char *line, char last[SE
 
     if (found == NULL)
         return strstr(line, ": in function `") != NULL || strstr(line, "more undefined references to `") != NULL
-            || strncmp(line, "collect2: ", 10) == 0 || strstr(line, "linker command failed") != NULL;
+               || strncmp(line, "collect2: ", 10) == 0 || strstr(line, "linker command failed") != NULL;
     name = found + sizeof mark - 1;
     end = strchrnul(name, '\'');
     read_place(b, line, found, place);
-    snprintf(text, sizeof text, "%s: a graft may not call %.*s()", place, (int)(end - name < 200 ? end - name : 200), name);
+    snprintf(text, sizeof text, "%s: a graft may not call %.*s()", place, (int)(end - name < 200 ? end - name : 200),
+             name);
     if (strcmp(text, last) != 0)
-        fprintf(stderr, "%s; it can reach the outside through graft_* calls alone (graft.h lists what there is)\n", text);
+        fprintf(stderr, "%s; it can reach the outside through graft_* calls alone (graft.h lists what there is)\n",
+                text);
     memcpy(last, text, SENTENCE_MAX);
     return true;
 }
@@ -358,8 +375,8 @@ static enum err build_init(struct build *b, const char *source, struct failure *
     b->stub = text_of("%s/host.so", b->dir);
     b->check = text_of("%s/check.so", b->dir);
     b->graft = text_of("%s/graft.graft", b->dir);
-    if (b->include == NULL || b->source == NULL || b->object == NULL || b->stub_source == NULL
-        || b->stub == NULL || b->check == NULL || b->graft == NULL)
+    if (b->include == NULL || b->source == NULL || b->object == NULL || b->stub_source == NULL || b->stub == NULL
+        || b->check == NULL || b->graft == NULL)
         return fail(why, ERR_NOMEM, "out of memory");
     return OK;
 }

@@ -9,9 +9,9 @@
 
 #include "lib/err.h"
 
-/* What the compiler has to say goes to stderr as it is; so do the lines that call what they may not. out: NULL for beside the source.
- * *made is owned by the caller: the path that was written. ERR_BADARG, ERR_BADGRAFT, ERR_NOMEM: *why has the last
- * sentence to print. */
+/* What the compiler has to say goes to stderr as it is; so do the lines that call what they may not. out: NULL for
+ * beside the source. *made is owned by the caller: the path that was written. ERR_BADARG, ERR_BADGRAFT, ERR_NOMEM: *why
+ * has the last sentence to print. */
 enum err build_graft(const char *source, const char *out, const char *cc, char **made, struct failure *why);
 
 #endif

@@ -24,16 +24,16 @@
 #include <unistd.h>
 
 enum {
-    READ_SIZE = 64 * 1024,      /* bytes a time */
+    READ_SIZE = 64 * 1024,       /* bytes a time */
     NODES_MAX = 4 * 1024 * 1024, /* values in one reply */
-    WORDS_MAX = 64,             /* of graft_client_ask */
-    ERROR_MAX = 1024,           /* bytes of a sentence, with the NUL */
+    WORDS_MAX = 64,              /* of graft_client_ask */
+    ERROR_MAX = 1024,            /* bytes of a sentence, with the NUL */
 };
 
 struct graft_client {
-    int fd; /* -1: not connected */
+    int fd;              /* -1: not connected */
     unsigned timeout_ms; /* 0: none */
-    size_t pending; /* requests that are not answered */
+    size_t pending;      /* requests that are not answered */
     struct buf in, out;
     struct resp_reply_parser parser;
     char error[ERROR_MAX];
@@ -124,12 +124,9 @@ static int client_lost(graft_client *c, int errnum)
                        errnum == 0 ? "" : strerror(errnum));
 }
 
-static bool is_transient(int errnum)
-{
-    return errnum == EAGAIN || errnum == EWOULDBLOCK || errnum == EINTR;
-}
+static bool is_transient(int errnum) { return errnum == EAGAIN || errnum == EWOULDBLOCK || errnum == EINTR; }
 
-/* As much as the socket takes. When the peer reads no more, what it said last is still worth reading: the end of that tells. */
+/* As much as the socket takes. When the peer reads no more, what it said last is still worth reading. */
 static void send_some(graft_client *c)
 {
     ssize_t n;
@@ -152,7 +149,8 @@ static int receive_some(graft_client *c)
 
     if (err == ERR_LIMIT) {
         client_close(c);
-        return client_fail(c, GRAFT_CLIENT_PROTOCOL, "replies of more than %u bytes wait: take them with graft_client_next()",
+        return client_fail(c, GRAFT_CLIENT_PROTOCOL,
+                           "replies of more than %u bytes wait: take them with graft_client_next()",
                            GRAFT_CLIENT_REPLY_MAX);
     }
     if (err != OK)
@@ -177,7 +175,8 @@ static int exchange_some(graft_client *c, int64_t deadline)
         p.events |= POLLOUT;
     if (c->timeout_ms != 0 && left <= 0) {
         client_close(c);
-        return client_fail(c, GRAFT_CLIENT_TIMEOUT, "graftd did not reply within %u ms; whether it did what was asked is not known",
+        return client_fail(c, GRAFT_CLIENT_TIMEOUT,
+                           "graftd did not reply within %u ms; whether it did what was asked is not known",
                            c->timeout_ms);
     }
     n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
@@ -220,7 +219,8 @@ int graft_client_append(graft_client *client, size_t count, const graft_client_b
     if (err == OK)
         err = buf_reserve(&client->out, size + 1, &room); /* and the NUL that sprintf writes */
     if (err == ERR_LIMIT)
-        return client_fail(client, GRAFT_CLIENT_TOO_LARGE, "requests of more than %u bytes wait to be sent", GRAFT_CLIENT_SEND_MAX);
+        return client_fail(client, GRAFT_CLIENT_TOO_LARGE, "requests of more than %u bytes wait to be sent",
+                           GRAFT_CLIENT_SEND_MAX);
     if (err != OK)
         return client_fail(client, GRAFT_CLIENT_NO_MEMORY, "out of memory for a request of %zu bytes", size);
     p = (char *)room;
@@ -239,7 +239,7 @@ int graft_client_append(graft_client *client, size_t count, const graft_client_b
     return GRAFT_CLIENT_OK;
 }
 
-/* The first whole reply that was received; news that nobody asked for is dropped. OK with *reply NULL: not whole yet. */
+/* The first whole reply that was received; news that nobody asked for is dropped. OK and *reply NULL: not whole yet. */
 static int take_reply(graft_client *c, graft_reply **reply)
 {
     struct resp_node *root = NULL;
@@ -293,7 +293,8 @@ int graft_client_command(graft_client *client, size_t count, const graft_client_
     int code;
 
     if (client->pending > 0)
-        return client_fail(client, GRAFT_CLIENT_BAD_ARG, "%zu earlier requests wait for their replies", client->pending);
+        return client_fail(client, GRAFT_CLIENT_BAD_ARG, "%zu earlier requests wait for their replies",
+                           client->pending);
     code = graft_client_append(client, count, args);
     return code != GRAFT_CLIENT_OK ? code : graft_client_next(client, reply);
 }
@@ -339,8 +340,8 @@ int graft_client_connect(graft_client *client, const char *socket_path)
     len = strlen(graft_client_path(socket_path, path, sizeof path));
     if (len >= sizeof address.sun_path)
         return client_fail(client, GRAFT_CLIENT_UNREACHABLE,
-                           "the socket's path has %zu bytes, and the system allows %zu: choose a shorter one: %.64s…", len,
-                           sizeof address.sun_path - 1, path);
+                           "the socket's path has %zu bytes, and the system allows %zu: choose a shorter one: %.64s…",
+                           len, sizeof address.sun_path - 1, path);
     memcpy(address.sun_path, path, len + 1);
     client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (client->fd < 0 || connect(client->fd, (struct sockaddr *)&address, sizeof address) != 0) {
@@ -371,18 +372,10 @@ void graft_client_free_reply(graft_reply **root)
 enum graft_reply_kind graft_client_kind(const graft_reply *reply)
 {
     static const enum graft_reply_kind kinds[] = {
-        [RESP_NIL] = GRAFT_REPLY_NIL,
-        [RESP_STATUS] = GRAFT_REPLY_STATUS,
-        [RESP_ERROR] = GRAFT_REPLY_ERROR,
-        [RESP_INTEGER] = GRAFT_REPLY_INTEGER,
-        [RESP_DOUBLE] = GRAFT_REPLY_DOUBLE,
-        [RESP_BOOL] = GRAFT_REPLY_BOOL,
-        [RESP_BIG] = GRAFT_REPLY_BIG,
-        [RESP_STRING] = GRAFT_REPLY_BYTES,
-        [RESP_VERBATIM] = GRAFT_REPLY_BYTES,
-        [RESP_ARRAY] = GRAFT_REPLY_ARRAY,
-        [RESP_SET] = GRAFT_REPLY_ARRAY,
-        [RESP_PUSH] = GRAFT_REPLY_ARRAY,
+        [RESP_NIL] = GRAFT_REPLY_NIL,         [RESP_STATUS] = GRAFT_REPLY_STATUS, [RESP_ERROR] = GRAFT_REPLY_ERROR,
+        [RESP_INTEGER] = GRAFT_REPLY_INTEGER, [RESP_DOUBLE] = GRAFT_REPLY_DOUBLE, [RESP_BOOL] = GRAFT_REPLY_BOOL,
+        [RESP_BIG] = GRAFT_REPLY_BIG,         [RESP_STRING] = GRAFT_REPLY_BYTES,  [RESP_VERBATIM] = GRAFT_REPLY_BYTES,
+        [RESP_ARRAY] = GRAFT_REPLY_ARRAY,     [RESP_SET] = GRAFT_REPLY_ARRAY,     [RESP_PUSH] = GRAFT_REPLY_ARRAY,
         [RESP_MAP] = GRAFT_REPLY_MAP,
     };
 

@@ -53,7 +53,8 @@ static enum outcome keep_option(struct invocation *in, const char *name, size_t 
 /* --name, --name=value, --name value, -o value, -h. *i is moved past what was read. */
 static enum outcome read_option(struct invocation *in, int argc, char **argv, int *i)
 {
-    const char *word = argv[(*i)++], *start = word + strspn(word, "-"), *equals = strchr(start, '='), *name, *value = NULL;
+    const char *word = argv[(*i)++], *start = word + strspn(word, "-"), *equals = strchr(start, '='), *name,
+               *value = NULL;
     size_t n = equals == NULL ? strlen(start) : (size_t)(equals - start);
     struct bytes given = strcmp(word, "-h") == 0 ? bytes_str("help") : bytes_of(start, n);
     bool takes_value = false;
@@ -63,7 +64,8 @@ static enum outcome read_option(struct invocation *in, int argc, char **argv, in
         name = find_option(in->command->options, given, &takes_value);
     if (name == NULL)
         return usage_error(in, "unknown option %s%s", word,
-                           in->command == NULL ? "" : "; an argument that begins with -- goes behind a word -- of its own");
+                           in->command == NULL ? ""
+                                               : "; an argument that begins with -- goes behind a word -- of its own");
     if (equals != NULL && !takes_value)
         return usage_error(in, "option %.*s takes no value", (int)(equals - word), word);
     if (equals != NULL)
@@ -197,7 +199,8 @@ enum outcome usage_error(const struct invocation *in, const char *format, ...)
     va_end(ap);
     complain("%s", text);
     if (in->command != NULL)
-        fprintf(stderr, "usage: graftctl %s%s%s\n", in->command->name, space_before(in->command->usage), in->command->usage);
+        fprintf(stderr, "usage: graftctl %s%s%s\n", in->command->name, space_before(in->command->usage),
+                in->command->usage);
     else
         fprintf(stderr, "usage: graftctl [--socket PATH] COMMAND …; graftctl --help lists the commands\n");
     return OUTCOME_USAGE;
@@ -208,14 +211,16 @@ static void print_overview(void)
     printf("usage: graftctl [--socket PATH] COMMAND …\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-13s %s\n", commands[i].name, commands[i].help);
-    printf("\n"
-           "  graftctl COMMAND --help   how it goes, with an example\n"
-           "  graftctl --version\n"
-           "\n"
-           "The socket: --socket, else $GRAFTD_SOCKET, else $XDG_RUNTIME_DIR/graftd.sock, else /run/graftd/graftd.sock.\n"
-           "Output is for people on a terminal; elsewhere it is one row a line, with tabs, no titles, and \\t \\n \\r \\\\\n"
-           "for those bytes.\n"
-           "Exit codes: 0 done, 1 the call failed and was rolled back, 2 usage, 3 cannot reach graftd, 4 denied.\n");
+    printf(
+        "\n"
+        "  graftctl COMMAND --help   how it goes, with an example\n"
+        "  graftctl --version\n"
+        "\n"
+        "The socket: --socket, else $GRAFTD_SOCKET, else $XDG_RUNTIME_DIR/graftd.sock, else /run/graftd/graftd.sock.\n"
+        "Output is for people on a terminal; elsewhere it is one row a line, with tabs, no titles, and \\t \\n \\r "
+        "\\\\\n"
+        "for those bytes.\n"
+        "Exit codes: 0 done, 1 the call failed and was rolled back, 2 usage, 3 cannot reach graftd, 4 denied.\n");
 }
 
 void help_print(const struct command *command)
@@ -224,6 +229,6 @@ void help_print(const struct command *command)
         print_overview();
         return;
     }
-    printf("usage: graftctl %s%s%s\n\n%s\n\n%s", command->name, space_before(command->usage), command->usage, command->help,
-           command->example);
+    printf("usage: graftctl %s%s%s\n\n%s\n\n%s", command->name, space_before(command->usage), command->usage,
+           command->help, command->example);
 }

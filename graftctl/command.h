@@ -13,7 +13,7 @@
 /* What graftctl exits with. */
 enum outcome {
     OUTCOME_DONE = 0,
-    OUTCOME_FAILED = 1,      /* the call failed and was rolled back; or whatever else was asked for did */
+    OUTCOME_FAILED = 1, /* the call failed and was rolled back; or whatever else was asked for did */
     OUTCOME_USAGE = 2,
     OUTCOME_UNREACHABLE = 3, /* graftd does not answer, or no longer */
     OUTCOME_DENIED = 4,      /* DENIED or NOPERM */
@@ -33,7 +33,7 @@ struct command {
 };
 
 struct option {
-    const char *name;  /* without dashes; borrowed from the command's options, not ended */
+    const char *name; /* without dashes; borrowed from the command's options, not ended */
     size_t name_len;
     const char *value; /* NULL for an option without */
 };
@@ -42,11 +42,11 @@ struct invocation {
     const struct command *command; /* NULL: none was named */
     const char **args;             /* owned array of borrowed words */
     size_t arg_count;
-    struct option *options;        /* owned */
+    struct option *options; /* owned */
     size_t option_count;
-    const char *socket;            /* --socket, or NULL */
+    const char *socket; /* --socket, or NULL */
     bool help, version;
-    graft_client *client;          /* owned; NULL until something is asked (ask.h) */
+    graft_client *client; /* owned; NULL until something is asked (ask.h) */
 };
 
 /* Takes argv apart. Borrows from it. OUTCOME_USAGE: the reason is on stderr. invocation_fini() either way. */
@@ -55,7 +55,10 @@ void invocation_fini(struct invocation *in);
 
 /* The option's last value, "" for one without a value; NULL if it was not given. */
 const char *option_value(const struct invocation *in, const char *name);
-static inline bool option_given(const struct invocation *in, const char *name) { return option_value(in, name) != NULL; }
+static inline bool option_given(const struct invocation *in, const char *name)
+{
+    return option_value(in, name) != NULL;
+}
 /* A whole number from 0 to max; *value untouched if it was not given. OUTCOME_USAGE: the reason is on stderr. */
 enum outcome option_number(const struct invocation *in, const char *name, uint64_t max, uint64_t *value);
 

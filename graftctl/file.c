@@ -10,28 +10,42 @@
 
 enum { READ_SIZE = 64 * 1024 };
 
+/* The next piece into out, at most what fits; one byte more than fits is ERR_LIMIT. *n: as read(2) has it. */
+static enum err read_piece(int fd, struct buf *out, ssize_t *n)
+{
+    size_t left = out->max - buf_len(out);
+    uint8_t *room, extra;
+    enum err err;
+
+    if (left == 0) {
+        *n = read(fd, &extra, 1);
+        return *n > 0 ? ERR_LIMIT : OK;
+    }
+    if (left > READ_SIZE)
+        left = READ_SIZE;
+    err = buf_reserve(out, left, &room);
+    if (err == OK && (*n = read(fd, room, left)) > 0)
+        buf_wrote(out, (size_t)*n);
+    return err;
+}
+
 enum err file_load(const char *path, struct buf *out, struct failure *why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    uint8_t *room;
-    ssize_t n = -1;
+    ssize_t n = 1;
     enum err err = OK;
 
-    while (fd >= 0 && err == OK && n != 0) {
-        err = buf_reserve(out, READ_SIZE, &room);
-        if (err == OK && (n = read(fd, room, READ_SIZE)) > 0)
-            buf_wrote(out, (size_t)n);
-        if (err == OK && n < 0 && errno != EINTR)
-            break;
-    }
+    if (fd < 0)
+        return fail(why, ERR_BADARG, "cannot read %s: %s", path, strerror(errno));
+    while (err == OK && (n > 0 || (n < 0 && errno == EINTR)))
+        err = read_piece(fd, out, &n);
     if (err == ERR_LIMIT)
-        fail(why, err, "%s has more than %zu bytes", path, out->max - READ_SIZE);
+        fail(why, err, "%s has more than the %zu bytes that it may have", path, out->max);
     else if (err != OK)
         fail(why, err, "out of memory for %s", path);
     else if (n != 0)
         err = fail(why, ERR_BADARG, "cannot read %s: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
+    close(fd);
     return err;
 }
 

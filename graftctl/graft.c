@@ -41,7 +41,10 @@ static enum outcome read_graft(const char *path, struct buf *file, char name[OBJ
 enum outcome command_load(struct invocation *in)
 {
     static const struct field fields[] = {
-        { "name", "name" }, { "version", "version" }, { "sha256", "sha256" }, { "functions", "functions" },
+        { "name", "name" },
+        { "version", "version" },
+        { "sha256", "sha256" },
+        { "functions", "functions" },
     };
     char name[OBJECT_NAME_MAX + 1];
     graft_reply *reply = NULL;
@@ -52,13 +55,14 @@ enum outcome command_load(struct invocation *in)
     outcome = read_graft(in->args[0], &file, name);
     if (outcome == OUTCOME_DONE) {
         graft_client_bytes words[] = {
-            { "GRAFT", 5 }, { "LOAD", 4 }, { name, strlen(name) }, { buf_bytes(&file).data, buf_len(&file) }, { "REPLACE", 7 },
+            { "GRAFT", 5 },   { "LOAD", 4 }, { name, strlen(name) }, { buf_bytes(&file).data, buf_len(&file) },
+            { "REPLACE", 7 },
         };
         outcome = ask_bytes(in, &reply, option_given(in, "replace") ? 5 : 4, words);
     }
     if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply)
-                                           : show_fields(reply, fields, sizeof fields / sizeof fields[0]);
+        outcome =
+            option_given(in, "json") ? show_json(reply) : show_fields(reply, fields, sizeof fields / sizeof fields[0]);
     graft_client_free_reply(&reply);
     buf_fini(&file);
     return outcome;
@@ -93,14 +97,15 @@ enum outcome command_unload(struct invocation *in)
 enum outcome command_list(struct invocation *in)
 {
     static const struct field fields[] = {
-        { "NAME", "name" },   { "VERSION", "version" }, { "STATE", "state" },   { "FUNCTIONS", "functions" },
+        { "NAME", "name" },       { "VERSION", "version" }, { "STATE", "state" },   { "FUNCTIONS", "functions" },
         { "WORKERS", "workers" }, { "CALLS", "calls" },     { "FAILED", "failed" }, { "SHA256", "sha256" },
     };
     graft_reply *reply = NULL;
     enum outcome outcome = ask(in, &reply, "GRAFT", "LIST", NULL);
 
     if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply) : show_rows(reply, fields, sizeof fields / sizeof fields[0], "-");
+        outcome = option_given(in, "json") ? show_json(reply)
+                                           : show_rows(reply, fields, sizeof fields / sizeof fields[0], "-");
     graft_client_free_reply(&reply);
     return outcome;
 }
@@ -109,12 +114,14 @@ enum outcome command_list(struct invocation *in)
 static enum outcome show_graft(const graft_reply *reply)
 {
     static const struct field fields[] = {
-        { "name", "name" },         { "version", "version" }, { "about", "about" },     { "abi", "abi" },
-        { "state", "state" },       { "sha256", "sha256" },   { "size", "size" },       { "loaded by", "loaded_by" },
-        { "loaded at", "loaded_at" }, { "workers", "workers" }, { "calls", "calls" },     { "failed", "failed" },
+        { "name", "name" },           { "version", "version" }, { "about", "about" }, { "abi", "abi" },
+        { "state", "state" },         { "sha256", "sha256" },   { "size", "size" },   { "loaded by", "loaded_by" },
+        { "loaded at", "loaded_at" }, { "workers", "workers" }, { "calls", "calls" }, { "failed", "failed" },
     };
     static const struct field function_fields[] = {
-        { "FUNCTION", "name" }, { "ACCESS", "access" }, { "PARAMETERS", "parameters" },
+        { "FUNCTION", "name" },
+        { "ACCESS", "access" },
+        { "PARAMETERS", "parameters" },
     };
     const graft_reply *functions = show_find(reply, "functions"), *grant = show_find(reply, "grant");
     enum outcome outcome = show_fields(reply, fields, sizeof fields / sizeof fields[0]);

@@ -239,7 +239,9 @@ static bool read_hex4(struct json_reader *r, uint32_t *code)
     if (r->end - r->p < 4)
         return false;
     for (int i = 0; i < 4; i++) {
-        int c = r->p[i], digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+        int c = r->p[i], digit = c >= '0' && c <= '9'                 ? c - '0'
+                                 : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                                      : -1;
         if (digit < 0)
             return false;
         v = v << 4 | (uint32_t)digit;

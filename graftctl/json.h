@@ -28,11 +28,11 @@ struct json_list {
 void json_list_init(struct json_list *list);
 void json_list_fini(struct json_list *list);
 void json_list_clear(struct json_list *list);
-enum err json_list_add(struct json_list *list, struct bytes item); /* ERR_LIMIT, ERR_NOMEM */
+enum err json_list_add(struct json_list *list, struct bytes item);   /* ERR_LIMIT, ERR_NOMEM */
 struct bytes json_list_item(const struct json_list *list, size_t i); /* borrowed until the list changes */
 
-/* Reads one array of strings, numbers and {"base64": "…"}, and nothing behind it, into list, which is cleared first. A number
- * is kept as its text. ERR_BADARG says what is wrong and at which byte, from 1; ERR_LIMIT, ERR_NOMEM. */
+/* Reads one array of strings, numbers and {"base64": "…"}, and nothing behind it, into list, which is cleared first. A
+ * number is kept as its text. ERR_BADARG says what is wrong and at which byte, from 1; ERR_LIMIT, ERR_NOMEM. */
 enum err json_read_list(struct bytes text, struct json_list *list, struct failure *why);
 
 #endif

@@ -78,15 +78,15 @@ static const char test_text[] =
 static const char readme_text[] =
     "# NAME\n"
     "\n"
-    "A graft for graftd.\n"
+    "A graft for graftd. Build it, load it (`--replace` for a new version), call it, see what the calls did:\n"
     "\n"
-    "    graftctl build NAME.c          # makes NAME.graft\n"
-    "    graftctl load NAME.graft       # --replace for a new version\n"
+    "    graftctl build NAME.c\n"
+    "    graftctl load NAME.graft\n"
     "    graftctl call NAME.greet ada\n"
-    "    graftctl txn list              # what the calls did\n"
+    "    graftctl txn list\n"
     "\n"
-    "`./test.sh` tests it in a graftd of its own, with a data folder that is thrown away. Each call is a transaction: when\n"
-    "it fails, nothing of it stays, and the caller gets one error.\n";
+    "`./test.sh` tests it in a graftd of its own, with a data folder that is thrown away. Each call is a\n"
+    "transaction: when it fails, nothing of it stays, and the caller gets one error.\n";
 
 /* The text with the name put in. NULL when memory is short. */
 static char *fill_in(const char *text, const char *name)
@@ -133,7 +133,8 @@ enum outcome command_new(struct invocation *in)
     enum outcome outcome;
 
     if (!object_name_valid(bytes_str(name)))
-        return usage_error(in, "%s: a name is a small letter, then small letters, digits and _, %d at most", name, OBJECT_NAME_MAX);
+        return usage_error(in, "%s: a name is a small letter, then small letters, digits and _, %d at most", name,
+                           OBJECT_NAME_MAX);
     if (mkdir(name, 0777) != 0)
         return complain("cannot make the folder %s: %s", name, strerror(errno));
     snprintf(source, sizeof source, "%s.c", name);

@@ -119,7 +119,8 @@ enum err object_name(struct bytes text, char name[OBJECT_NAME_MAX + 1], struct f
         return refuse(why, modules == 0 ? "its source has no GRAFT_MODULE(name, version, about)"
                                         : "its source has more than one GRAFT_MODULE");
     if (!object_name_valid(found))
-        return refuse(why, "the name in GRAFT_MODULE must be a small letter, then small letters, digits and _, 63 bytes at most");
+        return refuse(
+            why, "the name in GRAFT_MODULE must be a small letter, then small letters, digits and _, 63 bytes at most");
     memcpy(name, found.data, found.len);
     name[found.len] = '\0';
     return OK;

@@ -18,8 +18,14 @@ enum {
 /* ---- transactions ---- */
 
 static const struct field txn_fields[] = {
-    { "ID", "id" },       { "OUTCOME", "outcome|state" }, { "FUNCTION", "function" }, { "VERSION", "version" },
-    { "UID", "uid" },     { "BEGUN", "begun" },           { "MS", "ms" },             { "EFFECTS", "effects" },
+    { "ID", "id" },
+    { "OUTCOME", "outcome|state" },
+    { "FUNCTION", "function" },
+    { "VERSION", "version" },
+    { "UID", "uid" },
+    { "BEGUN", "begun" },
+    { "MS", "ms" },
+    { "EFFECTS", "effects" },
     { "ERROR", "error" },
 };
 
@@ -59,8 +65,14 @@ enum outcome command_txn_list(struct invocation *in)
 static enum outcome show_txn(const graft_reply *reply)
 {
     static const struct field fields[] = {
-        { "id", "id" },       { "outcome", "outcome|state" }, { "function", "function" }, { "version", "version" },
-        { "uid", "uid" },     { "begun", "begun" },           { "ms", "ms" },             { "effects", "effects" },
+        { "id", "id" },
+        { "outcome", "outcome|state" },
+        { "function", "function" },
+        { "version", "version" },
+        { "uid", "uid" },
+        { "begun", "begun" },
+        { "ms", "ms" },
+        { "effects", "effects" },
         { "error", "error" },
     };
     static const struct field effect_fields[] = {

@@ -76,8 +76,8 @@ static bool has_text_keys(const graft_reply *map)
 static enum err add_json(struct buf *out, const graft_reply *reply);
 
 /* Items between brackets: a comma behind each, or, for the keys of an object, a colon. */
-static enum err add_items(struct buf *out, const graft_reply *reply, const char *open, const char *even, const char *odd,
-                          const char *close)
+static enum err add_items(struct buf *out, const graft_reply *reply, const char *open, const char *even,
+                          const char *odd, const char *close)
 {
     enum err err = buf_add_str(out, open);
     size_t count = graft_client_count(reply);
@@ -242,7 +242,8 @@ enum outcome show_fields(const graft_reply *reply, const struct field *fields, s
 
 /* ---- by shape ---- */
 
-/* Columns of the table that the reply is: items of a flat array, pairs of a flat map, rows of the same length. 0: it is none. */
+/* Columns of the table that the reply is: items of a flat array, pairs of a flat map, rows of the same length. 0: it is
+ * none. */
 static size_t table_columns(const graft_reply *reply)
 {
     size_t count = graft_client_count(reply), columns;

@@ -19,7 +19,7 @@ struct cell {
 
 struct table {
     size_t columns;
-    bool people; /* stdout is a terminal */
+    bool people;        /* stdout is a terminal */
     struct cell *cells; /* owned */
     size_t count, cap;
     struct buf text;

@@ -187,7 +187,8 @@ static void run_ended(struct call *c, struct bytes body)
     } else if (m.how == DONE_ABORTED) {
         fail(&c->why, ERR_ABORTED, "%s", bytes_show(m.text, text, sizeof text));
     } else if (!blame_memory(c)) {
-        fail(&c->why, ERR_ABORTED, "returned %u", (unsigned)m.code);
+        fail(&c->why, ERR_ABORTED, m.text.len > 0 ? "returned %u (%s)" : "returned %u", (unsigned)m.code,
+             bytes_show(m.text, text, sizeof text));
     }
     if (c->why.err == OK)
         call_commit(c);

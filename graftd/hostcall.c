@@ -44,7 +44,7 @@ static enum err check_write(struct hostcall_context *h, struct bytes key, struct
 {
     const struct grant_limits *limits = grant_limits(h->grant);
     enum err err = check_key(h, key, why);
-    char where[256];
+    char where[256] = "built in";
 
     if (err != OK)
         return err;
@@ -53,8 +53,9 @@ static enum err check_write(struct hostcall_context *h, struct bytes key, struct
     if (txn_effect_count(h->txn) >= limits->effects) {
         snprintf(h->facts, sizeof h->facts, "limit=effects allowed=%" PRIu64 " used=%" PRIu64, limits->effects,
                  txn_effect_count(h->txn) + 1);
-        return fail(why, ERR_LIMIT, "made more than its %" PRIu64 " effects (%s)", limits->effects,
-                    place_show(limits->effects_place, where, sizeof where));
+        if (limits->effects_place.line != 0)
+            place_show(limits->effects_place, where, sizeof where);
+        return fail(why, ERR_LIMIT, "made more than its %" PRIu64 " effects (%s)", limits->effects, where);
     }
     return check_right(h, GRANT_KV_WRITE, key, why);
 }

@@ -341,7 +341,8 @@ static void process_flush(struct flush *flush)
     }
     while (hear(p))
         ;
-    bury(p);
+    if (!p->held) /* a message waits: its owner resumes or kills, and the death is told after the rest */
+        bury(p);
 }
 
 static struct port_process *process_new(struct port *port, enum kind kind, int fd, const struct process_events *events,
@@ -517,7 +518,10 @@ void process_resume(struct port_process *p)
     p->held = false;
     CHECK(!p->in_message);
     deliver(p);
-    set_interest(p, buf_len(&p->out) > 0);
+    if (p->buried)
+        flush_soon(p->port, &p->flush);
+    else
+        set_interest(p, buf_len(&p->out) > 0);
 }
 
 void process_kill(struct port_process *p)
@@ -527,6 +531,8 @@ void process_kill(struct port_process *p)
     if (p->pidfd >= 0)
         pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
     buf_clear(&p->out);
+    if (p->buried)
+        flush_soon(p->port, &p->flush);
     set_interest(p, false);
 }
 

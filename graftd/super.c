@@ -154,7 +154,7 @@ static void worker_condemn(struct worker *w, const char *why)
     w->events = NULL;
     w->pool->super->port->ops->process_kill(w->process);
     w->pool->super->stats.killed++;
-    log_line(w->pool->closing ? LOG_DEBUG : LOG_INFO, "%s: worker %d killed: it %s", w->pool->label,
+    log_line(w->pool->closing ? LOG_DEBUG : LOG_INFO, "%s: worker %d killed: %s", w->pool->label,
              (int)w->pool->super->port->ops->process_pid(w->process), why);
     if (was == BUSY && events != NULL)
         events->died(w->owner, w->words);
@@ -313,7 +313,7 @@ static void pool_died_young(struct pool *p, const char *why)
 
     if (p->closing)
         return;
-    snprintf(text, sizeof text, "its first worker %s", why);
+    snprintf(text, sizeof text, "its first worker did not come up: %s", why);
     if (!p->proven)
         pool_fail(p, ERR_BADGRAFT, text);
     else if (!p->backing_off)

@@ -13,13 +13,13 @@
  *     graft_client_free_reply(&reply);
  *     graft_client_free(&client);
  *
- * Functions give GRAFT_CLIENT_OK or a small positive number, and then graft_client_error() has a sentence. What the daemon
- * refuses is not such a failure but a reply of kind GRAFT_REPLY_ERROR: its first word is stable (ABORTED, TIMEOUT, DENIED, …), and
- * the call that it answers left nothing behind (except after UNKNOWN: see TXN STATUS).
+ * Functions give GRAFT_CLIENT_OK or a small positive number, and then graft_client_error() has a sentence. What the
+ * daemon refuses is not such a failure but a reply of kind GRAFT_REPLY_ERROR: its first word is stable (ABORTED,
+ * TIMEOUT, DENIED, …), and the call that it answers left nothing behind (except after UNKNOWN: see TXN STATUS).
  *
  * Requests may be sent ahead: any number of graft_client_append(), then as many graft_client_next(), which give
- * the replies in that order. After LOST, PROTOCOL or TIMEOUT the connection is closed; whether the requests that were not
- * answered took place is then not known. A client belongs to one thread at a time. No function raises a signal.
+ * the replies in that order. After LOST, PROTOCOL or TIMEOUT the connection is closed; whether the requests that were
+ * not answered took place is then not known. A client belongs to one thread at a time. No function raises a signal.
  */
 #ifndef GRAFT_CLIENT_H
 #define GRAFT_CLIENT_H
@@ -38,9 +38,9 @@ enum {
     GRAFT_CLIENT_PROTOCOL = 3,    /* what answers is not graftd, or the reply passes a limit */
     GRAFT_CLIENT_TOO_LARGE = 4,   /* requests of more than GRAFT_CLIENT_SEND_MAX bytes wait to be sent */
     GRAFT_CLIENT_NO_MEMORY = 5,
-    GRAFT_CLIENT_BAD_ARG = 6,     /* no argument at all, or no request left to be answered */
-    GRAFT_CLIENT_TIMEOUT = 7,     /* no whole reply within graft_client_timeout() */
-    GRAFT_CLIENT_REFUSED = 8,     /* graftd does not want us: its sentence is the error */
+    GRAFT_CLIENT_BAD_ARG = 6, /* no argument at all, or no request left to be answered */
+    GRAFT_CLIENT_TIMEOUT = 7, /* no whole reply within graft_client_timeout() */
+    GRAFT_CLIENT_REFUSED = 8, /* graftd does not want us: its sentence is the error */
 };
 
 #define GRAFT_CLIENT_SEND_MAX (64u << 20)   /* bytes that may wait to be sent */
@@ -74,8 +74,8 @@ const char *graft_client_error(const graft_client *client);
 
 /* ---- requests ---- */
 
-/* Keeps a request to be sent by graft_client_next(); the bytes are copied. Wholly or not at all. TOO_LARGE, NO_MEMORY, LOST,
- * BAD_ARG. */
+/* Keeps a request to be sent by graft_client_next(); the bytes are copied. Wholly or not at all. TOO_LARGE, NO_MEMORY,
+ * LOST, BAD_ARG. */
 int graft_client_append(graft_client *client, size_t count, const graft_client_bytes *args);
 /* Sends what waits, and gives the next reply, owned by the caller. BAD_ARG: every request is answered. */
 int graft_client_next(graft_client *client, graft_reply **reply);
@@ -102,14 +102,15 @@ enum graft_reply_kind {
     GRAFT_REPLY_MAP,     /* items: key, value, key, …; count is twice the number of pairs */
 };
 
-/* A reply is a tree; what is inside is borrowed from its root, and ends with it. Each function takes any kind, and NULL as nil. */
+/* A reply is a tree; what is inside is borrowed from its root, and ends with it. Each function takes any kind, and NULL
+ * as nil. */
 void graft_client_free_reply(graft_reply **root); /* NULL is fine; clears the pointer */
 enum graft_reply_kind graft_client_kind(const graft_reply *reply);
 /* Bytes with a NUL behind them; *len (may be NULL) does not count it. "" for kinds without text. */
 const char *graft_client_text(const graft_reply *reply, size_t *len);
-int64_t graft_client_integer(const graft_reply *reply); /* 0 for other kinds */
-double graft_client_number(const graft_reply *reply);   /* of a double or an integer, else 0 */
-size_t graft_client_count(const graft_reply *reply);    /* of items; 0 for other kinds */
+int64_t graft_client_integer(const graft_reply *reply);                   /* 0 for other kinds */
+double graft_client_number(const graft_reply *reply);                     /* of a double or an integer, else 0 */
+size_t graft_client_count(const graft_reply *reply);                      /* of items; 0 for other kinds */
 const graft_reply *graft_client_item(const graft_reply *reply, size_t i); /* NULL past the end */
 /* The value of that key in a map, or in an array of key, value, key, …; NULL when there is none. */
 const graft_reply *graft_client_find(const graft_reply *reply, const char *key);

@@ -1,6 +1,6 @@
 /*
- * What the tests of transactions share: a disk, a store in memory, a manager, and actors that hold a transaction each and note
- * what they are told. Time is a number that the test moves.
+ * What the tests of transactions share: a disk, a store in memory, a manager, and actors that hold a transaction each
+ * and note what they are told. Time is a number that the test moves.
  */
 #ifndef GRAFTD_TESTS_TXN_KIT_H
 #define GRAFTD_TESTS_TXN_KIT_H
@@ -48,8 +48,9 @@ static inline void world_init(struct world *w)
 {
     memset(w, 0, sizeof *w);
     w->disk = disk_new();
-    w->options = (struct txn_options){ .key_max = 1024, .value_max = 100000, .lock_wait_ms = 1000, .cache_bytes = 1 << 20,
-                                       .spill_bytes = 1 << 20, .wanted = world_wanted, .wanted_arg = w };
+    w->options = (struct txn_options){ .key_max = 1024, .value_max = 100000, .lock_wait_ms = 1000,
+                                       .cache_bytes = 1 << 20, .spill_bytes = 1 << 20, .wanted = world_wanted,
+                                       .wanted_arg = w };
     CHECK(world_open(w, NULL) == OK);
 }
 
@@ -95,8 +96,8 @@ static inline void actor_ended(void *owner, const struct failure *why, uint64_t 
 static inline enum err actor_begin(struct actor *a, struct world *w)
 {
     static const struct txn_events events = { actor_wake, actor_ended };
-    static const struct txn_origin origin = { .graft = "bank", .version = "1.0", .function = "transfer", .uid = 1000, .gid = 100,
-                                              .pid = 7 };
+    static const struct txn_origin origin = { .graft = "bank", .version = "1.0", .function = "transfer",
+                                              .uid = 1000, .gid = 100, .pid = 7 };
     enum err err;
 
     memset(a, 0, sizeof *a);

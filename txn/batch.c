@@ -1,11 +1,12 @@
 /*
- * Batches: what is decided, on its way to disk. One is in flight; others wait behind it in order; the last one is filling.
+ * Batches: what is decided, on its way to disk. One is in flight; others wait behind it in order; the last one is
+ * filling.
  *
- *  1. Batches reach the disk in the order of their numbers, and everything a transaction read is in its own batch or an earlier one,
- *     so what is on disk is at any instant a prefix of what was decided (T6, T7).
+ *  1. Batches reach the disk in the order of their numbers, and everything a transaction read is in its own batch or an
+ *     earlier one, so what is on disk is at any instant a prefix of what was decided (T6, T7).
  *  2. A transaction in a batch is told only when that batch is on disk (T2).
- *  3. When a batch fails, it and all after it are taken back newest first (T5), before anyone is told (T3). Open transactions that saw
- *     their values, and only those, are doomed.
+ *  3. When a batch fails, it and all after it are taken back newest first (T5), before anyone is told (T3). Open
+ *     transactions that saw their values, and only those, are doomed.
  */
 #include "txn/inside.h"
 
@@ -302,7 +303,7 @@ static void doom_dependents(struct txn_manager *m, uint64_t number)
             continue;
         t->depends = 0;
         undo_play(&t->log, &m->kv);
-        txn_doom(t, ERR_STORAGE, "the store could not write what this transaction had read or written; it was rolled back");
+        txn_doom(t, ERR_STORAGE, "the store could not write what this transaction had read; it was rolled back");
     }
 }
 

@@ -1,10 +1,11 @@
 /*
  * What txn.c, batch.c and scan.c share, and nobody else sees.
  *
- *     manager.c  start, poll, end                                  txn.c    a transaction's life and its operations
- *     batch.c    what is decided, on its way to disk               load.c   reading one image     scan.c   reading a range
+ *     manager.c  start, poll, end                     txn.c    a transaction's life and its operations
+ *     batch.c    what is decided, on its way to disk  load.c   reading one image
+ *     scan.c     reading a range
  *
- * A transaction, and what is true in each state (txn_check says the same in code):
+ * A transaction, and what is true in each state (the table in txn.c says the same in code):
  *
  *     IDLE ─► OPEN ─► COMMITTING ─► ENDED ─► IDLE
  *               │         │           ▲
@@ -13,8 +14,8 @@
  *     IDLE        on the free list
  *     OPEN        the caller's; on manager.open
  *     COMMITTING  decided. In a batch; or, having changed nothing, among the readers of the batch that it depends on
- *     UNDOING     nothing of it is left in memory. Waits for an early write of it to land, then for STORE_UNDO, then, as a reader, for
- *                 the batch that it depends on
+ *     UNDOING     its log was played back. Waits for an early write of it to land, then for STORE_UNDO, then, as a
+ *                 reader, for the batch that it depends on
  *     ENDED       on manager.ending until ended() was called; kept while a batch still tells its row
  */
 #ifndef GRAFTD_TXN_INSIDE_H
@@ -27,8 +28,8 @@ enum {
     BATCH_ITEM_MAX = 1024,            /* transactions in one batch */
     BATCH_BYTES_MAX = 8 * 1024 * 1024, /* a batch that reached it takes no more */
     BATCH_SPARE_MAX = 4,
-    ID_BLOCK = 1000,                  /* ids reserved at a time; renewed when half of them are used */
-    ID_BLOCK_MAX = 1 << 20,
+    ID_BLOCK = 10000,                 /* ids reserved at a time; renewed when half of them are used */
+    ID_BLOCK_MAX = 1 << 20,           /* when they are used faster */
     TXN_SPARE_MAX = 256,              /* ended transactions kept for reuse */
     TXN_NAMES_INLINE = 128,           /* bytes of origin names that cost no allocation */
 };

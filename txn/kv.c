@@ -146,7 +146,8 @@ void kv_forget(struct kv *kv, struct kv_entry *e)
     kv_unpin(kv, e);
 }
 
-size_t kv_dirty_range(struct kv *kv, struct bytes prefix, struct bytes from, const struct bytes *last, struct kv_entry **out)
+size_t kv_dirty_range(struct kv *kv, struct bytes prefix, struct bytes from, const struct bytes *last,
+                      struct kv_entry **out)
 {
     size_t n = 0;
 

@@ -1,11 +1,11 @@
 /*
  * The kv resource in memory: for each key that somebody works with or lately worked with, what it holds now.
  *
- * An image is *open* while the transaction that made it is (it has the key locked exclusively), then belongs to the numbered
- * batch that carries it, and is *durable* once that batch is on disk. Invariants:
+ * An image is *open* while the transaction that made it is (it has the key locked exclusively), then belongs to the
+ * numbered batch that carries it, and is *durable* once that batch is on disk. Invariants:
  *
- *  1. An image that is not durable is pinned (by the undo record that made it): it is never evicted, and an entry that is not in
- *     memory is on disk as the store reads it.
+ *  1. An image that is not durable is pinned (by the undo record that made it): it is never evicted, and an entry that
+ *     is not in memory is on disk as the store reads it.
  *  2. Unpinned entries are known and durable; the least recently used go when together they pass bytes_max.
  *
  * Values are shared, never copied: the entry, undo records and the batch hold references to one immutable blob.
@@ -73,8 +73,9 @@ void kv_set(struct kv_entry *e, struct blob *value, uint64_t batch);
 void kv_forget(struct kv *kv, struct kv_entry *e);
 static inline bool kv_durable(const struct kv *kv, const struct kv_entry *e) { return e->batch <= kv->durable; }
 
-/* Entries whose image is not durable, with keys that begin with prefix, from `from` to `last` (both inclusive, last NULL: no end),
- * in no order. out has room for kv->pinned_count. Returns how many. */
-size_t kv_dirty_range(struct kv *kv, struct bytes prefix, struct bytes from, const struct bytes *last, struct kv_entry **out);
+/* Entries whose image is not durable, with keys that begin with prefix, from `from` to `last` (both inclusive, last
+ * NULL: no end), in no order. out has room for kv->pinned_count. Returns how many. */
+size_t kv_dirty_range(struct kv *kv, struct bytes prefix, struct bytes from, const struct bytes *last,
+                      struct kv_entry **out);
 
 #endif

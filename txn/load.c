@@ -1,6 +1,6 @@
 /*
- * Reading one image from the store: asked for once, however many wait for it. The entry is pinned meanwhile, and nobody changes it,
- * for a change needs its image first.
+ * Reading one image from the store: asked for once, however many wait for it. The entry is pinned meanwhile, and nobody
+ * changes it, for a change needs its image first.
  */
 #include "txn/inside.h"
 

@@ -2,12 +2,12 @@
  * See lock.h. A lock exists while somebody holds it or waits for it.
  *
  *     lock ── granted: claims, all shared or a single exclusive one
- *          ── upgrader: the granted claim that wants to become exclusive, first in line. Never two: the second would wait for
- *             the first and the first for the second
+ *          ── upgrader: the granted claim that wants to become exclusive, first in line. Never two: the second would
+ *             wait for the first and the first for the second
  *          ── waiting: claims, in order of arrival
  *
- * Who waits for a lock waits, directly or through those in line before it, for all who hold it. So the search for a cycle goes from
- * lock to lock and sees each once, however many wait.
+ * Who waits for a lock waits, directly or through those in line before it, for all who hold it. So the search for a
+ * cycle goes from lock to lock and sees each once, however many wait.
  */
 #include "txn/lock.h"
 
@@ -193,7 +193,8 @@ static void lock_pump(struct lock *lock)
     }
 }
 
-/* Would h, waiting for start, wait for itself? If it holds start already (an upgrade), all who wait for start wait for h. */
+/* Would h, waiting for start, wait for itself? If it holds start already (an upgrade), all who wait for start wait for
+ * h. */
 static bool closes_cycle(struct lock_table *t, struct lock *start, const struct lock_holder *h, bool upgrade)
 {
     struct lock *todo = start;
@@ -254,8 +255,8 @@ static enum err upgrade(struct lock_table *t, struct lock_claim *claim, int64_t 
     return wait_for(claim->holder, claim, now_ms);
 }
 
-static enum err enter(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode, int64_t now_ms,
-                      struct failure *why)
+static enum err enter(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode,
+                      int64_t now_ms, struct failure *why)
 {
     bool free_now = lock->upgrader == NULL && list_empty(&lock->waiting) && compatible(lock, mode);
     struct lock_claim *claim;

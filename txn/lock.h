@@ -3,8 +3,8 @@
  * (T6: strict two-phase locking).
  *
  * A holder (a transaction) waits for at most one lock at a time. A holder that wants to strengthen a shared lock goes
- * before those who wait to enter. A wait that would close a cycle is refused at once: its asker is the victim. Time is passed in.
- * Knows nothing of values, undo or the store.
+ * before those who wait to enter. A wait that would close a cycle is refused at once: its asker is the victim. Time is
+ * passed in. Knows nothing of values, undo or the store.
  */
 #ifndef GRAFTD_TXN_LOCK_H
 #define GRAFTD_TXN_LOCK_H
@@ -28,17 +28,18 @@ struct lock_holder {
     struct list held;              /* of claims */
     struct lock_claim *waiting;    /* NULL: not waiting */
     int64_t waiting_since_ms;      /* the now_ms of the lock_take that queued it */
-    void (*granted)(struct lock_holder *); /* the lock waited for is held now. Called from lock_release_all or lock_cancel of
-                                              another; must not call back into this table */
+    /* The lock waited for is held now. Called from lock_release_all or lock_cancel of another; must not call back into
+     * this table. */
+    void (*granted)(struct lock_holder *);
 };
 
 enum err lock_table_init(struct lock_table *t);
 void lock_table_fini(struct lock_table *t); /* nobody holds anything */
 void lock_holder_init(struct lock_holder *h, void (*granted)(struct lock_holder *));
 
-/* OK: held now in that mode or stronger. ERR_WAIT: queued, granted() follows. ERR_DEADLOCK: waiting would close a cycle; not
- * queued, what was held stays held. ERR_NOMEM. Asking again for the lock that it waits for gives ERR_WAIT; asking for another
- * gives up that wait first. */
+/* OK: held now in that mode or stronger. ERR_WAIT: queued, granted() follows. ERR_DEADLOCK: waiting would close a
+ * cycle; not queued, what was held stays held. ERR_NOMEM. Asking again for the lock that it waits for gives ERR_WAIT;
+ * asking for another gives up that wait first. */
 enum err lock_take(struct lock_table *t, struct lock_holder *h, struct bytes key, enum lock_mode mode, int64_t now_ms,
                    struct failure *why);
 /* Gives up waiting, keeps what is held. Harmless when not waiting. */

@@ -1,8 +1,8 @@
 /*
  * The manager of transactions: starts, polls, ends.
  *
- * One poll: the store's answers are taken, lock waits that lasted too long end, the next batch is submitted, and only then is anybody
- * called back, so that a callback finds everything in order and may begin, ask, commit and abort.
+ * One poll: the store's answers are taken, lock waits that lasted too long end, the next batch is submitted, and only
+ * then is anybody called back, so that a callback finds everything in order and may begin, ask, commit and abort.
  */
 #include "txn/inside.h"
 
@@ -25,7 +25,8 @@ void manager_submit(struct txn_manager *m, struct store_request *r)
     m->store->ops->submit(m->store, r);
 }
 
-/* All wait equally long, so the list is in order of deadlines; those who came since the last poll are timed from now. */
+/* All wait equally long, so the list is in order of deadlines; those who came since the last poll are timed from
+ * now. */
 static void poll_deadlines(struct txn_manager *m)
 {
     int64_t wait_ms = (int64_t)m->options.lock_wait_ms;

@@ -1,14 +1,14 @@
 /*
- * Reading a range, in rounds: the store gives a page of keys, memory adds those in the same range that the page cannot know or may
- * know wrongly, and each candidate, in order, is locked, then seen, then kept if it is there.
+ * Reading a range, in rounds: the store gives a page of keys, memory adds those in the same range that the page cannot
+ * know or may know wrongly, and each candidate, in order, is locked, then seen, then kept if it is there.
  *
- *  1. Candidates are chosen in the moment the store answers, when page and memory belong together, and pinned from then on: a later
- *     change of a candidate shows in its entry, and is not seen before the lock is held.
+ *  1. Candidates are chosen in the moment the store answers, when page and memory belong together, and pinned from then
+ *     on: a later change of a candidate shows in its entry, and is not seen before the lock is held.
  *  2. A round with more rows behind it ends at its last row: what memory has beyond belongs to the next round.
  *  3. Keys that an early write may already have deleted on disk are candidates while their transaction has not ended.
  *
- * Whatever it must wait for, asking again goes on where it was. A key that did not exist when the candidates were chosen is not
- * waited for (locks are on keys).
+ * Whatever it must wait for, asking again goes on where it was. A key that did not exist when the candidates were
+ * chosen is not waited for (locks are on keys).
  */
 #include "txn/inside.h"
 
@@ -302,7 +302,7 @@ enum err txn_scan(struct txn *t, struct bytes prefix, struct bytes from, size_t 
         return err;
     if (prefix.len > t->m->options.key_max || from.len > t->m->options.key_max + 1 || count_max == 0 ||
         count_max > TXN_PAGE_MAX)
-        return fail(why, ERR_BADARG, "a scan takes a prefix and a start no longer than a key, and asks for 1 to %d keys",
+        return fail(why, ERR_BADARG, "a scan takes a prefix and a start no longer than a key, and 1 to %d keys",
                     TXN_PAGE_MAX);
     if (t->scan == NULL && scan_open(t, prefix, from, count_max) != OK) {
         txn_doom(t, ERR_NOMEM, "no memory for a page of keys; try again later, or with a smaller count");

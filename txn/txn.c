@@ -1,8 +1,8 @@
 /*
  * See txn.h for the contract and inside.h for the states.
  *
- *  1. An operation takes its lock first, then sees the image, then acts: whatever it must wait for, it has done nothing yet, and can be
- *     asked again (strict two-phase locking, T6).
+ *  1. An operation takes its lock first, then sees the image, then acts: whatever it must wait for, it has done nothing
+ *     yet, and can be asked again (strict two-phase locking, T6).
  *  2. A change is made in place together with its undo record, or not at all (T3).
  *  3. Nobody is called back but from txn_poll: a callback may use any function here but txn_poll itself.
  *
@@ -19,7 +19,11 @@
 
 /* A transaction's states: what may follow, and what holds in it. */
 
-static bool idle_holds(const struct txn *t) { return t->log.count == 0 && t->spilling.count == 0 && t->item_count == 0; }
+static bool idle_holds(const struct txn *t)
+{
+    return t->log.count == 0 && t->spilling.count == 0 && t->item_count == 0;
+}
+
 static bool open_holds(const struct txn *t) { return list_linked(&t->link) && !t->told; }
 static bool committing_holds(const struct txn *t) { return t->scan == NULL && t->failure.err == OK && !t->waiting; }
 static bool undoing_holds(const struct txn *t) { return t->scan == NULL && t->log.count == 0 && t->failure.err != OK; }
@@ -266,7 +270,8 @@ enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct f
         return err == OK ? OK : doomed(t, why);
     }
     t->waiting = true;
-    if (t->locks.waiting_since_ms < 0) {
+    if (t->locks.waiting_since_ms < 0 || !list_linked(&t->deadline_link)) {
+        t->locks.waiting_since_ms = -1;
         list_remove(&t->deadline_link);
         list_push(&m->lock_waits, &t->deadline_link);
         manager_want(m); /* the wait is timed from the next poll on: only there is it known what time it is */
@@ -281,15 +286,16 @@ static void txn_let_go(struct txn *t)
     t->reached = NULL;
 }
 
-/* Lock, then image. The entry stays pinned until the next one is reached, so that what was read for it is there when it asks again. */
+/* Lock, then image. The entry stays pinned until the next one is reached, so that what was read for it is there when it
+ * asks again. */
 static enum err txn_reach(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
 {
     struct kv_entry *e;
     enum err err;
 
     if (key.len == 0 || key.len > t->m->options.key_max)
-        return fail(why, ERR_BADARG, "a key has 1 to %llu bytes, this one %zu", (unsigned long long)t->m->options.key_max,
-                    key.len);
+        return fail(why, ERR_BADARG, "a key has 1 to %llu bytes, this one %zu",
+                    (unsigned long long)t->m->options.key_max, key.len);
     err = txn_lock(t, key, mode, why);
     if (err != OK)
         return err;
@@ -336,7 +342,8 @@ static enum err txn_spill(struct txn *t)
     return OK;
 }
 
-/* Room for one more effect. While one early write is on its way the next one fills; when that is full too, the transaction waits. */
+/* Room for one more effect. While one early write is on its way the next one fills; when that is full too, the
+ * transaction waits. */
 static enum err txn_room(struct txn *t, struct failure *why)
 {
     if (t->log.count == 0 || t->log.bytes <= t->m->options.spill_bytes)
@@ -417,7 +424,7 @@ static void undo_finish(struct txn *t)
     lock_release_all(&t->m->locks, &t->locks);
     list_remove(&t->spilled_link);
     if (t->row && !t->m->poisoned)
-        batch_add(t, ITEM_ROW, NULL, &number); /* with no memory the history lacks a row, the undo is complete all the same */
+        batch_add(t, ITEM_ROW, NULL, &number); /* without memory the history lacks a row; the undo is complete */
     txn_end_after(t);
 }
 
@@ -463,7 +470,8 @@ void txn_undo_step(struct txn *t)
         return;
     }
     t->row = false; /* the request carries it */
-    *r = (struct store_request){ .kind = STORE_UNDO, .done = undo_done, .owner = t, .txn = t->id, .history = t->history };
+    *r = (struct store_request){ .kind = STORE_UNDO, .done = undo_done, .owner = t, .txn = t->id,
+                                 .history = t->history };
     r->history.outcome = err_word(t->failure.err);
     r->history.error = t->failure.text;
     r->history.effect_count = t->effect_count;

@@ -5,20 +5,21 @@
  *            OPEN → UNDOING → ENDED             the end is told when the batch is on disk
  *
  * Nothing here blocks. An operation that cannot be done now (a lock is held by another, a value is not in memory) gives
- * ERR_WAIT; the transaction's wake() is called when it is worth asking again with the very same arguments. Operations are
- * idempotent until they succeed. wake() and ended() are only called from inside txn_poll(), never from inside an operation.
+ * ERR_WAIT; the transaction's wake() is called when it is worth asking again with the very same arguments. Operations
+ * are idempotent until they succeed. wake() and ended() are only called from inside txn_poll(), never from inside an
+ * operation.
  *
- * Values not on disk yet live in memory (the overlay) together with a bounded cache of others. Effects are applied in place,
- * under an exclusive lock, with an undo record each; abort plays those back newest first. A transaction larger than spill_bytes is
- * written early with its undo records (T4); its abort is then the store's STORE_UNDO.
+ * Values not on disk yet live in memory (the overlay) together with a bounded cache of others. Effects are applied in
+ * place, under an exclusive lock, with an undo record each; abort plays those back newest first. A transaction larger
+ * than spill_bytes is written early with its undo records (T4); its abort is then the store's STORE_UNDO.
  *
- * One batch is being committed while the next one fills. A transaction that read a value of a batch that is not on disk yet
- * ends no earlier than that batch (T2), also when it is aborted: its refusal was computed from what it read. Locks are freed when a
- * transaction is placed in a batch: who reads its values lands in the same batch or a later one. One that was written early keeps its
- * locks until its last batch is on disk, because its keys may be on disk already.
+ * One batch is being committed while the next one fills. A transaction that read a value of a batch that is not on disk
+ * yet ends no earlier than that batch (T2), also when it is aborted: its refusal was computed from what it read. Locks
+ * are freed when a transaction is placed in a batch: who reads its values lands in the same batch or a later one. One
+ * that was written early keeps its locks until its last batch is on disk, because its keys may be on disk already.
  *
- * When the store refuses a batch cleanly, that batch and all decided after it are taken back in memory, newest first, and end with
- * ERR_STORAGE; open transactions that saw their values can only be aborted; the others go on.
+ * When the store refuses a batch cleanly, that batch and all decided after it are taken back in memory, newest first,
+ * and end with ERR_STORAGE; open transactions that saw their values can only be aborted; the others go on.
  */
 #ifndef GRAFTD_TXN_TXN_H
 #define GRAFTD_TXN_TXN_H
@@ -34,8 +35,8 @@ struct txn_options {
     uint64_t key_max, value_max;
     uint64_t lock_wait_ms;    /* a wait for a lock that lasts longer ends in ERR_CONFLICT */
     uint64_t cache_bytes, spill_bytes;
-    /* Called when txn_poll() has something to do soon (from inside an operation): the caller arranges a call of txn_poll from its
-     * loop. May be called often. */
+    /* Called when txn_poll() has something to do soon, from inside an operation or txn_poll itself: the caller arranges
+     * a call of txn_poll from its loop. May be called often. */
     void (*wanted)(void *arg);
     void *wanted_arg;
 };
@@ -54,14 +55,15 @@ struct txn_origin {
 
 struct txn_events {
     void (*wake)(void *owner);  /* ask again */
-    /* It has ended and is freed when this returns: err OK (committed, durable as promised), or why not: what the commit met
-     * (ERR_STORAGE, ERR_UNKNOWN), or for an abort the err it was aborted with; a quiet abort gives what had made the transaction
-     * unfit to go on, else ERR_ABORTED. undone: number of effects taken back. */
+    /* It has ended and is freed when this returns: err OK (committed, durable as promised), or why not: what the commit
+     * met (ERR_STORAGE, ERR_UNKNOWN), or for an abort the err it was aborted with; a quiet abort gives what had made
+     * the transaction unfit to go on, else ERR_ABORTED. undone: number of effects taken back. */
     void (*ended)(void *owner, const struct failure *why, uint64_t undone);
 };
 
-/* now_us: wall clock, microseconds since 1970, for the history. Ids rise and are never reused, also after a crash. ERR_BUSY: more
- * begins than ids on disk, try after the next txn_poll; ERR_STORAGE: the manager is poisoned; ERR_NOMEM. */
+/* now_us: wall clock, microseconds since 1970, for the history. Ids rise and are never reused, also after a crash.
+ * ERR_BUSY: more begins than ids on disk, try after the next txn_poll; ERR_STORAGE: the manager is poisoned;
+ * ERR_NOMEM. */
 enum err txn_begin(struct txn_manager *m, const struct txn_origin *origin, const struct txn_events *events, void *owner,
                    int64_t now_us, struct txn **t);
 uint64_t txn_id(const struct txn *t);
@@ -73,10 +75,11 @@ enum err txn_get(struct txn *t, struct bytes key, enum lock_mode mode, struct by
 /* The same errors; ERR_LIMIT: the value is too long. Copies. Reads the key first, so that
  * undo and history know what it held. */
 enum err txn_put(struct txn *t, struct bytes key, struct bytes value, struct failure *why);
-enum err txn_delete(struct txn *t, struct bytes key, struct failure *why); /* ERR_ABSENT: there is none, nothing recorded */
+/* ERR_ABSENT: there is none, nothing is recorded. */
+enum err txn_delete(struct txn *t, struct bytes key, struct failure *why);
 
-/* Keys from `from` on that begin with prefix, in byte order, at most count_max (1 to TXN_PAGE_MAX) of them, each locked shared, as
- * this transaction sees them. page->items is owned by the transaction until its next operation. */
+/* Keys from `from` on that begin with prefix, in byte order, at most count_max (1 to TXN_PAGE_MAX) of them, each locked
+ * shared, as this transaction sees them. page->items is owned by the transaction until its next operation. */
 enum { TXN_PAGE_MAX = 1024 };
 struct txn_page {
     size_t count;
@@ -86,12 +89,13 @@ struct txn_page {
 enum err txn_scan(struct txn *t, struct bytes prefix, struct bytes from, size_t count_max, struct txn_page *page,
                   struct failure *why);
 
-/* Both take the transaction away from the caller: only ended() follows, from txn_poll. cpu_us goes into the history.
- * A commit without effects writes no history. An abort with a reason leaves a history row; quiet ones (why NULL) none. */
+/* Both take the transaction away from the caller: only ended() follows, from txn_poll. cpu_us goes into the history. A
+ * commit without effects writes no history. An abort with a reason leaves a history row; quiet ones (why NULL) none. */
 void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us);
 void txn_abort(struct txn *t, const struct failure *why, int64_t now_us, uint64_t cpu_us);
 
-/* Drives the machine: takes finished store requests, wakes, fails waits that lasted too long, submits the next batch. now_ms: monotonic. */
+/* Drives the machine: takes finished store requests, wakes, fails waits that lasted too long, submits the next batch.
+ * now_ms: monotonic. */
 void txn_poll(struct txn_manager *m, int64_t now_ms);
 /* When txn_poll should be called at the latest (monotonic ms), -1: no need. For lock waits. */
 int64_t txn_next_deadline_ms(const struct txn_manager *m);
@@ -100,7 +104,8 @@ bool txn_manager_poisoned(const struct txn_manager *m);
 
 struct txn_stats {
     uint64_t begun, committed, aborted, effects, undone, batches, deadlocks, conflicts, spilled;
-    uint64_t open, cache_bytes, cache_keys, dirty_keys;
+    uint64_t open, cache_bytes, cache_keys; /* cache_bytes: of keys that nobody uses now */
+    uint64_t dirty_keys;                    /* in use, or not on disk yet */
 };
 void txn_stats(const struct txn_manager *m, struct txn_stats *s);
 

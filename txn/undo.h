@@ -1,8 +1,8 @@
 /*
  * The undo log of one transaction: append an inverse with each change, play back newest first.
  *
- * A record pins its entry and refers to the images before and after. T5: playing takes each record off as it is taken back, so
- * twice is the same as once.
+ * A record pins its entry and refers to the images before and after. T5: playing takes each record off as it is taken
+ * back, so twice is the same as once.
  */
 #ifndef GRAFTD_TXN_UNDO_H
 #define GRAFTD_TXN_UNDO_H

@@ -7,9 +7,9 @@
  *     size:SECTION      the sum of their Installed-Size, KiB
  *     largest:SECTION   "SIZE NAME" of the largest; of two equal ones the name that is smaller in byte order
  *
- * Every stanza that is given counts, whatever its Status says. A field that comes twice counts as it first came; names of
- * fields know no case. A missing or empty Section is "(none)"; an Installed-Size that is missing or no whole
- * number is 0. A stanza without Package is refused, and so is text with a second stanza behind the first.
+ * Every stanza that is given counts, whatever its Status says. A field that comes twice counts as it first came; names
+ * of fields know no case. A missing or empty Section is "(none)"; an Installed-Size that is missing or no whole number
+ * is 0. A stanza without Package is refused, and so is text with a second stanza behind the first.
  */
 #ifndef GRAFTS_PKGINDEX_INDEX_H
 #define GRAFTS_PKGINDEX_INDEX_H
@@ -130,7 +130,8 @@ static int index_stanza(graft_call *call, graft_bytes prefix, const struct stanz
     if (err != GRAFT_OK && err != GRAFT_NOT_FOUND)
         return err;
     return graft_kv_put(call, key,
-                        graft_format(call, "%lld %.*s", (long long)s->size, (int)s->name.len, (const char *)s->name.data));
+                        graft_format(call, "%lld %.*s", (long long)s->size, (int)s->name.len,
+                                     (const char *)s->name.data));
 }
 
 /* Parameter i is the prefix; without one it is "pkg:". */
@@ -155,7 +156,7 @@ static int reply_row(graft_call *call, graft_bytes key, graft_bytes value, void 
 {
     struct table *table = user;
     size_t before = table->prefix.len + strlen("count:");
-    graft_bytes name, largest = { NULL, 0 }, section = graft_bytes_of((const char *)key.data + before, key.len - before);
+    graft_bytes section = graft_bytes_of((const char *)key.data + before, key.len - before), name, largest;
     int64_t count, total, size;
     int err;
 

@@ -5,7 +5,8 @@
  *     1  4  0                                           allowed, tokens left, milliseconds to wait
  *
  * The key rate:BUCKET holds "LEVEL TIME": millionths of a token, and when that was, microseconds since 1970. A token a
- * second is thus a millionth a microsecond, and the arithmetic is exact in whole numbers. A call that is not allowed writes nothing.
+ * second is thus a millionth a microsecond, and the arithmetic is exact in whole numbers. A call that is not allowed
+ * writes nothing.
  */
 #include <graft.h>
 
@@ -99,7 +100,8 @@ GRAFT_FUNCTION(take, "bucket capacity per_second [cost]")
         return reply(call, 0, b.level / TOKEN,
                      per_second == 0 || cost > capacity ? -1 : (missing + per_second * 1000 - 1) / (per_second * 1000));
     b.level -= cost * TOKEN;
-    if ((err = graft_kv_put(call, key, graft_format(call, "%lld %lld", (long long)b.level, (long long)b.at))) != GRAFT_OK)
+    value = graft_format(call, "%lld %lld", (long long)b.level, (long long)b.at);
+    if ((err = graft_kv_put(call, key, value)) != GRAFT_OK)
         return err;
     return reply(call, 1, b.level / TOKEN, 0);
 }

@@ -9,7 +9,7 @@ fail_with NOGRAFT call bank.audit
 
 claim "VERIFY tells what an object is, and loads nothing"
 bank=$(build_graft "$TOP/grafts/bank/bank.c")
-expect_match "^NAME.bank$" ctl verify "$bank"
+expect_match "^name	bank$" ctl verify "$bank"
 expect "" ctl list
 
 claim "LOAD gives name, version, digest and functions; the digest is that of the file"
@@ -20,7 +20,7 @@ SHA256	$sha256
 FUNCTIONS	audit deposit transfer" ctl load "$bank"
 expect "bank	1.0.0	ready	3	1	0	0	$sha256" ctl list
 expect 100 call bank.deposit acct:ada 100
-expect_match "^calls.1$" ctl info bank
+expect_match "^calls	1$" ctl info bank
 expect_match '"name":"bank"' ctl list --json
 
 claim "the same source gives the same bytes"

@@ -203,3 +203,43 @@ raw_load() { # NAME FILE [REPLACE]
 raw_verify() { resp GRAFT VERIFY "@$1"; } # FILE
 
 resp() { "$TOOL/ask" "$GRAFTD_SOCKET" "$@"; } # WORD…: one command, "@FILE" is a file's content; an error goes to stderr, status 1
+
+# ---- somebody else's calls, at the same moment ----
+
+# Transfers to and fro between two accounts, until bystander_stop: every one of them must succeed.
+bystander_start() {
+    resp MSET bystander:a 1000 bystander:b 0 >/dev/null
+    : >"$dir/bystander.count"
+    bystander_run 2>"$dir/bystander.err" &
+    bystander=$!
+    background="$background $bystander"
+}
+
+bystander_run() {
+    trap - EXIT
+    while [ ! -e "$dir/bystander.stop" ]; do
+        graftctl call bank.transfer bystander:a bystander:b 7 >/dev/null || exit 1
+        graftctl call bank.transfer bystander:b bystander:a 7 >/dev/null || exit 1
+        echo >>"$dir/bystander.count"
+    done
+}
+
+bystander_stop() {
+    : >"$dir/bystander.stop"
+    wait "$bystander" || fail "a call of another graft failed: $(cat "$dir/bystander.err")"
+    background=
+    [ -s "$dir/bystander.count" ] || fail "no call of another graft was made"
+    expect "array 2
+  1000
+  0" resp MGET bystander:a bystander:b
+}
+
+# One sin: the call fails with WORD, its sentence matches PATTERN, the state is as before, the next calls succeed.
+sin() { # WORD PATTERN CALL…
+    word=$1 pattern=$2
+    shift 2
+    state bystander: >"$dir/before"
+    fail_with "$word" "$@"
+    said "; rolled back\. txn=[0-9]+ $pattern"
+    state_is "$dir/before" bystander:
+}

@@ -1,7 +1,8 @@
 /*
- * The same work again and again while the nth allocation fails, n = 1, 2, … until none was hit: an operation that finds no memory says
- * so, its transaction can be aborted, the others go on, nothing leaks, and the disk holds exactly what was told (T3). Link with
- * -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray. The store itself has all the memory it wants.
+ * The same work again and again while the nth allocation fails, n = 1, 2, … until none was hit: an operation that finds
+ * no memory says so, its transaction can be aborted, the others go on, nothing leaks, and the disk holds exactly what
+ * was told (T3). Link with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray. The store itself has all
+ * the memory it wants.
  */
 #include "tests/txn_kit.h"
 
@@ -114,7 +115,8 @@ static const char *key_name(int key)
 {
     static char text[128];
 
-    snprintf(text, sizeof text, "%c%0*d", key < 12 ? 'a' : 'b', key % 3 == 0 ? 90 : 3, key); /* some too long to be inline */
+    /* some are too long to lie inside a lock */
+    snprintf(text, sizeof text, "%c%0*d", key < 12 ? 'a' : 'b', key % 3 == 0 ? 90 : 3, key);
     return text;
 }
 

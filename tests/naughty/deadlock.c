@@ -1,6 +1,6 @@
 /*
- * Writes two keys with some spinning in between. Two calls that name the same keys in opposite order wait for each other:
- * the daemon sees it when it closes, undoes one and runs it again; both succeed.
+ * Writes two keys with some spinning in between. Two calls that name the same keys in opposite order wait for each
+ * other: the daemon sees it when it closes, undoes one and runs it again; both succeed.
  */
 #include "naughty.h"
 

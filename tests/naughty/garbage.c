@@ -1,9 +1,17 @@
 /*
- * Writes to the daemon what no worker may write. The default is noise. huge: a frame that says it is as large as can be.
- * phase: READY, which is said once, in the middle of a call. wrong_way: a message that only the daemon sends. unknown: a
- * number that is none. empty: a frame of no bytes. truncated: a whole frame whose field is longer than the frame.
- * trailing: a message with a byte too many. cut: a frame that never comes whole, and then silence. twice: DONE, and then
- * the DONE of the worker itself. CRASHED (cut: TIMEOUT; twice: a success, and then the worker is gone) and undone.
+ * Writes to the daemon what no worker may write. The default is noise.
+ *
+ *     huge       a frame that says it is as large as can be
+ *     phase      READY, which is said once, in the middle of a call
+ *     wrong_way  a message that only the daemon sends
+ *     unknown    a number that is none
+ *     empty      a frame of no bytes
+ *     truncated  a whole frame whose field is longer than the frame
+ *     trailing   a message with a byte too many
+ *     cut        a frame that never comes whole, and then silence: TIMEOUT
+ *     twice      DONE, and then the DONE of the worker itself: a success, and the worker is not used again
+ *
+ * CRASHED unless it says otherwise here, and undone.
  */
 #include "naughty.h"
 

@@ -1,7 +1,7 @@
 /*
- * pkgindex, made faulty: of 16 package names, by a hash of the name, one crashes, one spins, one scribbles and one aborts,
- * each after it has written. The other 12 in 16 do what the faultless one does. The index afterwards must
- * hold those alone, and `pkgindex.sin` tells which they are.
+ * pkgindex, made faulty: of 16 package names, by a hash of the name, one crashes, one spins, one scribbles and one
+ * aborts, each after it has written. The other 12 in 16 do what the faultless one does. The index afterwards must hold
+ * those alone, and `pkgindex.sin` tells which they are.
  */
 #include "../../grafts/pkgindex/index.h"
 

@@ -141,7 +141,10 @@ static size_t seek(const struct disk *d, struct bytes key)
     return low;
 }
 
-static bool at(const struct disk *d, size_t i, struct bytes key) { return i < d->count && bytes_equal(d->slots[i].key, key); }
+static bool at(const struct disk *d, size_t i, struct bytes key)
+{
+    return i < d->count && bytes_equal(d->slots[i].key, key);
+}
 
 struct image disk_get(const struct disk *d, struct bytes key)
 {
@@ -195,14 +198,17 @@ static bool image_equal(struct image a, struct image b)
     return a.present == b.present && (!a.present || bytes_equal(a.value, b.value));
 }
 
-static struct image image_own(struct image i) { return (struct image){ i.present, i.present ? own(i.value) : i.value }; }
+static struct image image_own(struct image i)
+{
+    return (struct image){ i.present, i.present ? own(i.value) : i.value };
+}
 
 static void past_describe(struct past *p, uint64_t txn, const struct store_history *h)
 {
     row_free(&p->row);
-    p->row = (struct store_row){ txn, own_text(h->graft), own_text(h->version), own_text(h->function), own_text(h->outcome),
-                                 own_text(h->error), h->uid, h->gid, h->pid, h->begun_us, h->ended_us, h->cpu_us,
-                                 h->effect_count };
+    p->row = (struct store_row){ txn, own_text(h->graft), own_text(h->version), own_text(h->function),
+                                 own_text(h->outcome), own_text(h->error), h->uid, h->gid, h->pid, h->begun_us,
+                                 h->ended_us, h->cpu_us, h->effect_count };
 }
 
 static void apply_entry(struct disk *d, const struct store_entry *e)
@@ -222,7 +228,8 @@ static void apply_entry(struct disk *d, const struct store_entry *e)
         CHECK(image_equal(x->before, disk_get(d, x->key)));
         disk_set(d, x->key, x->after);
         p->effects = grow(p->effects, p->count, &p->cap, sizeof p->effects[0]);
-        p->effects[p->count++] = (struct store_effect){ x->resource, own(x->key), image_own(x->before), image_own(x->after) };
+        p->effects[p->count++] = (struct store_effect){ x->resource, own(x->key), image_own(x->before),
+                                                        image_own(x->after) };
     }
     if (e->txn > d->reserved)
         d->reserved = e->txn;
@@ -329,9 +336,14 @@ static void answer_list(const struct disk *d, struct store_request *r)
     }
 }
 
+static struct bytes answer_bytes(struct store_request *r, struct bytes b)
+{
+    return bytes_of(store_request_copy(r, b), b.len);
+}
+
 static struct image answer_image(struct store_request *r, struct image i)
 {
-    return i.present ? (struct image){ true, bytes_of(store_request_copy(r, i.value), i.value.len) } : (struct image){ 0 };
+    return i.present ? (struct image){ true, answer_bytes(r, i.value) } : (struct image){ 0 };
 }
 
 static void answer_show(const struct disk *d, struct store_request *r)
@@ -347,7 +359,7 @@ static void answer_show(const struct disk *d, struct store_request *r)
     answer_row(r, &p->row);
     for (; r->effect_count < p->count; r->effect_count++) {
         const struct store_effect *e = &p->effects[r->effect_count];
-        r->effects[r->effect_count] = (struct store_effect){ e->resource, bytes_of(store_request_copy(r, e->key), e->key.len),
+        r->effects[r->effect_count] = (struct store_effect){ e->resource, answer_bytes(r, e->key),
                                                              answer_image(r, e->before), answer_image(r, e->after) };
     }
 }

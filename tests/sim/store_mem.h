@@ -1,9 +1,10 @@
 /*
- * A second engine behind txn/store.h, for tests: in memory, on one thread, deterministic. A request is done in poll(), after a
- * number of polls that the test chooses. The *disk* is what survives: a store is opened on it, crashes, and is opened again.
+ * A second engine behind txn/store.h, for tests: in memory, on one thread, deterministic. A request is done in poll(),
+ * after a number of polls that the test chooses. The *disk* is what survives: a store is opened on it, crashes, and is
+ * opened again.
  *
- * It doubles as a judge: an effect whose `before` is not what the disk holds, or whose number is not the next one, is a bug of the
- * transaction manager and ends the test by CHECK.
+ * It doubles as a judge: an effect whose `before` is not what the disk holds, or whose number is not the next one, is a
+ * bug of the transaction manager and ends the test by CHECK.
  */
 #ifndef GRAFTD_TESTS_SIM_STORE_MEM_H
 #define GRAFTD_TESTS_SIM_STORE_MEM_H
@@ -27,11 +28,11 @@ void disk_put(struct disk *d, struct bytes key, struct bytes value);
 struct store *store_mem_open(struct disk *d);
 /* A request is done in the polls-th poll after it came first in line; 1 by default. */
 void store_mem_set_delay(struct store *s, unsigned polls);
-/* The next request of that kind fails with err. applied: its effect is on the disk all the same (ERR_UNKNOWN). After ERR_UNKNOWN
- * all fail with ERR_STORAGE. */
+/* The next request of that kind fails with err. applied: its effect is on the disk all the same (ERR_UNKNOWN). After
+ * ERR_UNKNOWN all fail with ERR_STORAGE. */
 void store_mem_fail_next(struct store *s, enum store_kind kind, enum err err, bool applied);
-/* Of the waiting requests the first `applied` reach the disk, the others never do; all are answered ERR_UNKNOWN, for what was not
- * told does not count. Only closing it makes sense afterwards. */
+/* Of the waiting requests the first `applied` reach the disk, the others never do; all are answered ERR_UNKNOWN, for
+ * what was not told does not count. Only closing it makes sense afterwards. */
 void store_mem_crash(struct store *s, size_t applied);
 size_t store_mem_waiting(const struct store *s);
 

@@ -60,7 +60,7 @@ static void print(const graft_reply *reply, int level)
 
 int main(int argc, char **argv)
 {
-    graft_client_bytes args[ARGS_MAX];
+    static graft_client_bytes args[ARGS_MAX];
     graft_client *client = graft_client_new();
     graft_reply *reply;
     int status;

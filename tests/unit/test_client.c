@@ -56,7 +56,8 @@ static void wait_for_end(int fd)
 
 static const size_t hello_size = sizeof "*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n" - 1;
 
-/* Answers the greeting, waits for a request of that size, and says the text in pieces. "": hangs up. NULL: says nothing. */
+/* Answers the greeting, waits for a request of that size, and says the text in pieces. "": hangs up. NULL: says
+ * nothing. */
 struct script {
     const char *hello, *text;
     size_t request, piece;
@@ -139,8 +140,9 @@ static void replies_come_in_order_however_they_arrive(void **state)
     graft_reply *reply = NULL;
 
     (void)state;
-    start(serve, (struct script){ HELLO, "+A\r\n>1\r\n+news\r\n:-7\r\n%2\r\n$1\r\nk\r\n*2\r\n,0.5\r\n_\r\n$1\r\nl\r\n#t\r\n",
-                                  3 * ping_size, 1 });
+    start(serve,
+          (struct script){ HELLO, "+A\r\n>1\r\n+news\r\n:-7\r\n%2\r\n$1\r\nk\r\n*2\r\n,0.5\r\n_\r\n$1\r\nl\r\n#t\r\n",
+                           3 * ping_size, 1 });
     client = connected();
     for (int i = 0; i < 3; i++)
         assert_int_equal(graft_client_append(client, 1, &ping), GRAFT_CLIENT_OK);
@@ -334,8 +336,9 @@ static void words_behind_two_dashes_are_arguments(void **state)
     struct invocation in;
 
     (void)state;
-    assert_int_equal(invocation_read(&in, 8, (char *[]){ "graftctl", "call", "--key=a", "f.g", "-5", "--", "--ro", "--" }),
-                     OUTCOME_DONE);
+    assert_int_equal(
+        invocation_read(&in, 8, (char *[]){ "graftctl", "call", "--key=a", "f.g", "-5", "--", "--ro", "--" }),
+        OUTCOME_DONE);
     assert_int_equal(in.arg_count, 4);
     assert_string_equal(in.args[1], "-5");
     assert_string_equal(in.args[2], "--ro");

@@ -31,7 +31,9 @@ static void expect_items(const char *text, const char *const *items, size_t coun
 
 static void reads_strings_numbers_and_base64(void **state)
 {
-    static const char *const items[] = { "bank.transfer", "", "-0.5e+3", "0", "a\"\\/\b\f\n\r\tz", "\xc3\xa9\xf0\x9f\x98\x80", "\xff\xfe" };
+    static const char *const items[] = {
+        "bank.transfer", "", "-0.5e+3", "0", "a\"\\/\b\f\n\r\tz", "\xc3\xa9\xf0\x9f\x98\x80", "\xff\xfe"
+    };
 
     (void)state;
     expect_items(" [ \"bank.transfer\" , \"\", -0.5e+3,0,\"a\\\"\\\\\\/\\b\\f\\n\\r\\tz\",\"\\u00e9\\ud83d\\ude00\","
@@ -44,13 +46,49 @@ static void reads_strings_numbers_and_base64(void **state)
 static void refuses_all_else(void **state)
 {
     static const char *const bad[] = {
-        "",          "{}",        "[",           "[1",          "[1,]",           "[,1]",          "[1 2]",        "[1]x",
-        "[[1]]",     "[{}]",      "[true]",      "[null]",      "[01]",           "[-]",           "[1.]",         "[.5]",
-        "[1e]",      "[+1]",      "[0x1]",       "[NaN]",       "['a']",          "[\"a]",         "[\"\\x\"]",    "[\"\\u12\"]",
-        "[\"\n\"]",  "[\"\xff\"]", "[\"\\ud800\"]", "[\"\\udc00\"]", "[\"\\ud800\\u0041\"]", "[\"\\ud800x\"]", "[\"a\"\"b\"]", "1",
-        "[{\"base64\":\"=\"}]", "[{\"base64\":\"AA=A\"}]", "[{\"base64\":\"AAA\"}]", "[{\"base64\":\"AB==\"}]",
-        "[{\"base64\":\"A\\u0000==\"}]", "[{\"base64\":1}]", "[{\"base65\":\"\"}]", "[{\"base64\":\"\",}]", "[{\"base64\"]",
-        "[{\"base64\":\"====\"}]", "[{\"base64\":\"A===\"}]",
+        "",
+        "{}",
+        "[",
+        "[1",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1]x",
+        "[[1]]",
+        "[{}]",
+        "[true]",
+        "[null]",
+        "[01]",
+        "[-]",
+        "[1.]",
+        "[.5]",
+        "[1e]",
+        "[+1]",
+        "[0x1]",
+        "[NaN]",
+        "['a']",
+        "[\"a]",
+        "[\"\\x\"]",
+        "[\"\\u12\"]",
+        "[\"\n\"]",
+        "[\"\xff\"]",
+        "[\"\\ud800\"]",
+        "[\"\\udc00\"]",
+        "[\"\\ud800\\u0041\"]",
+        "[\"\\ud800x\"]",
+        "[\"a\"\"b\"]",
+        "1",
+        "[{\"base64\":\"=\"}]",
+        "[{\"base64\":\"AA=A\"}]",
+        "[{\"base64\":\"AAA\"}]",
+        "[{\"base64\":\"AB==\"}]",
+        "[{\"base64\":\"A\\u0000==\"}]",
+        "[{\"base64\":1}]",
+        "[{\"base65\":\"\"}]",
+        "[{\"base64\":\"\",}]",
+        "[{\"base64\"]",
+        "[{\"base64\":\"====\"}]",
+        "[{\"base64\":\"A===\"}]",
     };
     struct json_list list;
 

@@ -1,6 +1,6 @@
 /*
- * Locks: order of arrival, strengthening, cycles found when they close; and random work against a naive model that keeps tables and
- * searches the whole graph of who waits for whom.
+ * Locks: order of arrival, strengthening, cycles found when they close; and random work against a naive model that
+ * keeps tables and searches the whole graph of who waits for whom.
  */
 #include "txn/lock.h"
 
@@ -263,7 +263,8 @@ static void model_release(struct model *m, int holder)
     }
 }
 
-/* Everyone who must move before a can: who holds what it waits for in a way that does not fit, and all in line before it. */
+/* Everyone who must move before a can: who holds what it waits for in a way that does not fit, and all in line before
+ * it. */
 static bool waits_for(const struct model *m, int a, int b)
 {
     int key = m->waits[a], at = 0;

@@ -1,4 +1,4 @@
-/* The hash map: found while it grows bit by bit, removed in any state of growth, compared with a plain table at random. */
+/* The hash map: found while it grows bit by bit, removed in any state of growth, compared with a plain table. */
 #include "lib/map.h"
 
 #include "lib/check.h"
@@ -72,7 +72,8 @@ static void finds_every_key_at_every_size(void **state)
 
 static void keys_are_bytes_and_not_text(void **state)
 {
-    struct item zero = { .node.key = { "\0", 1 } }, two = { .node.key = { "\0\0", 2 } }, empty = { .node.key = { NULL, 0 } };
+    struct item zero = { .node.key = { "\0", 1 } }, two = { .node.key = { "\0\0", 2 } };
+    struct item empty = { .node.key = { NULL, 0 } };
 
     (void)state;
     map_add(&map, &zero.node);

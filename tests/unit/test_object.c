@@ -39,10 +39,12 @@ static struct image good_image(void)
     m.head.e_shstrndx = 1;
     memcpy(m.names, names, sizeof names);
     memcpy(m.records, records, sizeof records);
-    m.sections[1] = (Elf64_Shdr){ .sh_name = 1, .sh_type = SHT_STRTAB, .sh_offset = offsetof(struct image, names),
-                                  .sh_size = sizeof names };
-    m.sections[2] = (Elf64_Shdr){ .sh_name = 11, .sh_type = SHT_PROGBITS, .sh_offset = offsetof(struct image, records),
-                                  .sh_size = sizeof records };
+    m.sections[1] = (Elf64_Shdr){
+        .sh_name = 1, .sh_type = SHT_STRTAB, .sh_offset = offsetof(struct image, names), .sh_size = sizeof names
+    };
+    m.sections[2] = (Elf64_Shdr){
+        .sh_name = 11, .sh_type = SHT_PROGBITS, .sh_offset = offsetof(struct image, records), .sh_size = sizeof records
+    };
     return m;
 }
 
@@ -92,9 +94,9 @@ static void refuses_each_bad_field(void **state)
     struct image m;
 
     (void)state;
-#define BAD(field, value) \
-    m = good_image(); \
-    m.field = (value); \
+#define BAD(field, value)                                                                                              \
+    m = good_image();                                                                                                  \
+    m.field = (value);                                                                                                 \
     assert_int_equal(read_name(&m, sizeof m, name, NULL), ERR_BADGRAFT)
     BAD(head.e_ident[0], 0);
     BAD(head.e_ident[EI_CLASS], ELFCLASS32);
@@ -134,8 +136,14 @@ static enum err name_in(const char *text, size_t len, char name[OBJECT_NAME_MAX 
 static void wants_one_module_with_a_plain_name(void **state)
 {
     static const char two[] = "module\t1\ta\t1\tx\0module\t1\tb\t1\tx", none[] = "function\trun\twrite\tx";
-    static const char *const bad[] = { "module", "module\t1", "module\t1\t\t1\tx", "module\t1\tBank\t1\tx", "module\t1\t9a\t1\tx",
-                                       "module\t1\ta-b\t1\tx", "module\t1\t--replace\t1\tx", "module\t1\ta/b\t1\tx" };
+    static const char *const bad[] = { "module",
+                                       "module\t1",
+                                       "module\t1\t\t1\tx",
+                                       "module\t1\tBank\t1\tx",
+                                       "module\t1\t9a\t1\tx",
+                                       "module\t1\ta-b\t1\tx",
+                                       "module\t1\t--replace\t1\tx",
+                                       "module\t1\ta/b\t1\tx" };
     char name[OBJECT_NAME_MAX + 1], longest[OBJECT_NAME_MAX + 16], too_long[OBJECT_NAME_MAX + 16];
 
     (void)state;
@@ -171,10 +179,8 @@ static void survives_random_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_the_name),
-        cmocka_unit_test(refuses_a_file_cut_anywhere),
-        cmocka_unit_test(refuses_each_bad_field),
-        cmocka_unit_test(wants_one_module_with_a_plain_name),
+        cmocka_unit_test(finds_the_name),         cmocka_unit_test(refuses_a_file_cut_anywhere),
+        cmocka_unit_test(refuses_each_bad_field), cmocka_unit_test(wants_one_module_with_a_plain_name),
         cmocka_unit_test(survives_random_damage),
     };
 

@@ -1,7 +1,8 @@
 /*
- * Random transactions against a sequential model: the order in which transactions are decided must explain all that anybody
- * reads, what the disk holds at the end, and, after a crash at any point, some beginning of that order that has in it everything that was
- * told (T1 to T7). Stores refuse, lose and delay at random; small caches and early writes are part of it.
+ * Random transactions against a sequential model: the order in which transactions are decided must explain all that
+ * anybody reads, what the disk holds at the end, and, after a crash at any point, some beginning of that order that has
+ * in it everything that was told (T1 to T7). Stores refuse, lose and delay at random; small caches and early writes are
+ * part of it.
  *
  * Each run prints its seed when it fails; a run with that seed is the same run.
  */
@@ -142,7 +143,10 @@ static void player_begin(struct run *r, struct player *p)
 
 static void player_commit(struct run *r, struct player *p)
 {
-    if (txn_effect_count(p->actor.t) > 0) {
+    /* One that built on what was refused may not know it yet: its commit decides nothing. */
+    bool fit = try_put(&p->actor, "", "") == ERR_BADARG;
+
+    if (fit && txn_effect_count(p->actor.t) > 0) {
         CHECK(r->decided < DECIDED_MAX);
         p->decision = &r->decisions[r->decided++];
         *p->decision = (struct decision){ .id = p->actor.id };
@@ -235,8 +239,9 @@ static enum err ask_scan(struct run *r, struct player *p)
 
 static void player_ask(struct run *r, struct player *p)
 {
-    static enum err (*const asks[])(struct run *, struct player *) = { [OP_GET] = ask_get, [OP_PUT] = ask_put,
-                                                                        [OP_DELETE] = ask_delete, [OP_SCAN] = ask_scan };
+    static enum err (*const asks[])(struct run *, struct player *) = {
+        [OP_GET] = ask_get, [OP_PUT] = ask_put, [OP_DELETE] = ask_delete, [OP_SCAN] = ask_scan
+    };
     enum err err;
 
     p->woken = p->actor.woken;
