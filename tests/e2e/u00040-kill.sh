@@ -25,7 +25,7 @@ for name in loop_after_write sleep; do
     wait "$client" 2>/dev/null || :
     until_true "the call to end" none_runs "$name.run"
     state_is "$dir/before" bystander:
-    expect_match "^$id	.*$name\.run.*KILLED" ctl txn list --count 100
+    expect_match "^$id	KILLED	$name\.run	" ctl txn list --count 100
     expect_match "^harmless	1$" call harmless.run
 
     claim "$name: TXN KILL from another connection; the caller is told"

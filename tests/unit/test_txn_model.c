@@ -144,9 +144,10 @@ static void player_begin(struct run *r, struct player *p)
 static void player_commit(struct run *r, struct player *p)
 {
     /* One that built on what was refused may not know it yet: its commit decides nothing. */
-    bool fit = try_put(&p->actor, "", "") == ERR_BADARG;
+    enum err err;
 
-    if (fit && txn_effect_count(p->actor.t) > 0) {
+    try_get(&p->actor, "", LOCK_SHARED, &err);
+    if (err == ERR_BADARG && txn_effect_count(p->actor.t) > 0) {
         CHECK(r->decided < DECIDED_MAX);
         p->decision = &r->decisions[r->decided++];
         *p->decision = (struct decision){ .id = p->actor.id };

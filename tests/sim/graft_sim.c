@@ -1,0 +1,405 @@
+#include "tests/sim/graft_sim.h"
+
+#include "lib/check.h"
+#include "lib/value.h"
+#include "lib/wire.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOW_REPLIED, HOW_ABORTED, HOW_CODE, GREED = 40 };
+
+const char *const graft_sim_functions[FUNCTION_COUNT] = {
+    [FUNCTION_AUDIT] = "audit",   [FUNCTION_GLANCE] = "glance", [FUNCTION_TRANSFER] = "transfer", [FUNCTION_PUT] = "put",
+    [FUNCTION_TWICE] = "twice",   [FUNCTION_ABORT] = "abort",   [FUNCTION_CODE] = "code",         [FUNCTION_MEMORY] = "memory",
+    [FUNCTION_SPIN] = "spin",     [FUNCTION_SLEEP] = "sleep",   [FUNCTION_CRASH] = "crash",       [FUNCTION_LIE] = "lie",
+    [FUNCTION_GREEDY] = "greedy",
+};
+
+const char *const graft_sim_kinds[] = { "good", "flaky", "refused", "garbled", "stillborn", "sluggish", "early", "misnamed" };
+const unsigned graft_sim_kind_count = sizeof graft_sim_kinds / sizeof graft_sim_kinds[0];
+
+/* ---- saying ---- */
+
+#define SAY(name, said, ...) CHECK(wire_add_##name(said, &(struct wire_##name){ __VA_ARGS__ }) == OK)
+
+static void say_done(struct buf *said, unsigned how, const char *text, enum value kind, int64_t number, const char *reply)
+{
+    struct buf value;
+
+    buf_init(&value, 256);
+    CHECK(buf_add_u8(&value, (uint8_t)kind) == OK);
+    if (kind == VALUE_I64)
+        CHECK(buf_add_u64(&value, (uint64_t)number) == OK);
+    else
+        CHECK(buf_add_bytes(&value, bytes_str(reply)) == OK);
+    if (how == HOW_REPLIED)
+        SAY(DONE, said, .reply = buf_bytes(&value));
+    else
+        SAY(DONE, said, .how = (uint8_t)how, .code = 7, .text = bytes_str(text));
+    buf_fini(&value);
+}
+
+static void say_ok(struct buf *said) { say_done(said, HOW_REPLIED, NULL, VALUE_STATUS, 0, "OK"); }
+
+/* ---- templates ---- */
+
+struct object {
+    char name[32], version[16], kind[16];
+};
+
+static struct object object_read(struct bytes text)
+{
+    struct object o = { "nobody", "0", "refused" };
+    char line[96];
+
+    snprintf(line, sizeof line, "%.*s", (int)text.len, (const char *)text.data);
+    (void)sscanf(line, "%31s %15s %15s", o.name, o.version, o.kind);
+    return o;
+}
+
+static void add_record(struct buf *b, const char *text) { CHECK(buf_add(b, text, strlen(text) + 1) == OK); }
+
+void graft_sim_introduce(struct bytes text, struct buf *said)
+{
+    struct object o = object_read(text);
+    struct buf manifest;
+    char record[160];
+
+    if (strcmp(o.kind, "refused") == 0) {
+        SAY(REFUSED, said, .text = bytes_str("it is not an object"));
+        return;
+    }
+    buf_init(&manifest, 4096);
+    snprintf(record, sizeof record, "module\t1\t%s%s\t%s\tsimulated", o.name, strcmp(o.kind, "misnamed") == 0 ? "x" : "",
+             o.version);
+    add_record(&manifest, record);
+    for (int i = 0; i < FUNCTION_COUNT; i++) {
+        snprintf(record, sizeof record, "function\t%s\t%s\tid", graft_sim_functions[i], i <= FUNCTION_GLANCE ? "read" : "write");
+        add_record(&manifest, record);
+    }
+    if (strcmp(o.kind, "garbled") == 0)
+        add_record(&manifest, "nonsense\t");
+    SAY(MANIFEST, said, .text = buf_bytes(&manifest));
+    buf_fini(&manifest);
+}
+
+/* ---- the beginning of a worker ---- */
+
+void graft_sim_init(struct graft_sim *g, struct bytes text, struct chance *chance)
+{
+    struct object o = object_read(text);
+
+    *g = (struct graft_sim){ .chance = chance };
+    snprintf(g->kind, sizeof g->kind, "%s", o.kind);
+}
+
+static void die(struct graft_sim *g, struct buf *said)
+{
+    static const int signals[] = { SIGSEGV, SIGSYS, SIGXCPU, SIGABRT, 0 };
+
+    g->state = GRAFT_DIES;
+    g->signal_number = signals[chance_below(g->chance, 5)];
+    if (g->signal_number == SIGABRT)
+        SAY(DYING, said, .text = bytes_str("called abort()"));
+    else if (chance_one_in(g->chance, 4))
+        CHECK(buf_add(said, "\x20\0\0\0\x14", 5) == OK); /* in the middle of a message */
+}
+
+static void begin(struct graft_sim *g, struct buf *said)
+{
+    if (strcmp(g->kind, "stillborn") == 0 || (strcmp(g->kind, "flaky") == 0 && chance_one_in(g->chance, 3))) {
+        die(g, said);
+    } else if (strcmp(g->kind, "sluggish") == 0) {
+        g->state = GRAFT_MUTE;
+    } else {
+        if (strcmp(g->kind, "early") == 0)
+            SAY(KV_PUT, said, .key = bytes_str("acct:0"), .value = bytes_str("0"));
+        SAY(READY, said, );
+        g->state = GRAFT_IDLE;
+    }
+}
+
+/* ---- a call ---- */
+
+static void copy_text(char *to, size_t size, struct bytes b)
+{
+    snprintf(to, size, "%.*s", (int)b.len, b.len > 0 ? (const char *)b.data : "");
+}
+
+static void read_arguments(struct graft_sim *g, struct bytes list)
+{
+    struct reader r = reader_of(list);
+    uint32_t n = read_u32(&r);
+    int64_t parts = 0;
+
+    if (n >= 2) {
+        copy_text(g->id, sizeof g->id, read_bytes(&r));
+        CHECK(bytes_to_i64(read_bytes(&r), &parts));
+        g->parts = (unsigned)parts;
+    }
+    if (n >= 5) {
+        CHECK(bytes_to_i64(read_bytes(&r), &g->amount));
+        copy_text(g->from, sizeof g->from, read_bytes(&r));
+        copy_text(g->to, sizeof g->to, read_bytes(&r));
+    }
+    CHECK(reader_done(&r));
+}
+
+static void learn(struct graft_sim *g, struct bytes key, bool present, struct bytes value)
+{
+    for (int i = 0; i < 2; i++)
+        if (bytes_equal(key, bytes_str(i == 0 ? g->from : g->to))) {
+            CHECK(present);
+            CHECK(bytes_to_i64(value, &g->balance[i]));
+            g->known[i] = true;
+        }
+}
+
+static void read_keys(struct graft_sim *g, struct bytes list)
+{
+    struct reader r = reader_of(list);
+
+    for (uint32_t n = read_u32(&r); n > 0; n--) {
+        struct bytes key = read_bytes(&r);
+        bool present = read_u8(&r) == 1;
+        learn(g, key, present, read_bytes(&r));
+    }
+    CHECK(reader_done(&r));
+}
+
+static void hear_call(struct graft_sim *g, struct bytes body)
+{
+    struct wire_CALL m;
+
+    CHECK(wire_read_CALL(body, &m));
+    CHECK(m.function < FUNCTION_COUNT);
+    CHECK(m.seed.len == WIRE_SEED);
+    g->function = m.function;
+    g->step = g->account = 0;
+    g->sum = 0;
+    g->known[0] = g->known[1] = false;
+    g->from[0] = g->to[0] = '\0';
+    g->after_len = (size_t)snprintf(g->after, sizeof g->after, "acct:");
+    read_arguments(g, m.args);
+    read_keys(g, m.keys);
+    g->state = GRAFT_RUNS;
+}
+
+static void hear_value(struct graft_sim *g, struct bytes body)
+{
+    struct wire_VALUE m;
+    int64_t n = 0;
+
+    CHECK(wire_read_VALUE(body, &m));
+    CHECK(m.present == 1);
+    CHECK(bytes_to_i64(m.value, &n));
+    if (g->function == FUNCTION_GLANCE) {
+        g->sum += n;
+        g->account++;
+    } else {
+        int which = g->known[0] ? 1 : 0;
+        g->balance[which] = n;
+        g->known[which] = true;
+    }
+    g->state = GRAFT_RUNS;
+}
+
+static void hear_page(struct graft_sim *g, struct bytes body)
+{
+    struct wire_PAGE m;
+    struct reader r;
+
+    CHECK(wire_read_PAGE(body, &m));
+    r = reader_of(m.items);
+    for (uint32_t n = read_u32(&r); n > 0; n--) {
+        struct bytes key = read_bytes(&r);
+        int64_t value = 0;
+        CHECK(bytes_to_i64(read_bytes(&r), &value));
+        g->sum += value;
+        CHECK(key.len < GRAFT_SIM_KEY_MAX);
+        memcpy(g->after, key.data, key.len);
+        g->after[key.len] = '\0';
+        g->after_len = key.len + 1;
+    }
+    CHECK(reader_done(&r));
+    if (m.more == 0)
+        g->account = GRAFT_SIM_ACCOUNTS;
+    g->state = GRAFT_RUNS;
+}
+
+static void hear(struct graft_sim *g, struct buf *heard)
+{
+    uint8_t number;
+    struct bytes body;
+    size_t used;
+
+    CHECK(wire_next(buf_bytes(heard), &number, &body, &used) == OK);
+    if (number == WIRE_CALL && g->state == GRAFT_IDLE)
+        hear_call(g, body);
+    else if (number == WIRE_VALUE && g->state == GRAFT_WAITS)
+        hear_value(g, body);
+    else if (number == WIRE_PAGE && g->state == GRAFT_WAITS)
+        hear_page(g, body);
+    else
+        CHECK(!"the daemon says to a worker only what it waits for");
+    buf_consume(heard, used);
+}
+
+/* ---- what the functions do ---- */
+
+static void put_mark(struct graft_sim *g, struct buf *said, unsigned part)
+{
+    char key[GRAFT_SIM_KEY_MAX], value[160];
+
+    snprintf(key, sizeof key, "op:%s:%u", g->id, part);
+    memset(value, '.', sizeof value);
+    memcpy(value, g->id, strlen(g->id));
+    SAY(KV_PUT, said, .key = bytes_str(key), .value = bytes_of(value, strlen(g->id) + chance_below(g->chance, 100)));
+}
+
+static void put_number(struct buf *said, const char *key, int64_t n)
+{
+    char value[24];
+
+    snprintf(value, sizeof value, "%" PRId64, n);
+    SAY(KV_PUT, said, .key = bytes_str(key), .value = bytes_str(value));
+}
+
+static void run_reading(struct graft_sim *g, struct buf *said)
+{
+    char key[GRAFT_SIM_KEY_MAX];
+
+    if (g->account >= GRAFT_SIM_ACCOUNTS) {
+        say_done(said, HOW_REPLIED, NULL, VALUE_I64, g->sum, NULL);
+        g->state = GRAFT_IDLE;
+        return;
+    }
+    snprintf(key, sizeof key, "acct:%u", g->account);
+    if (g->function == FUNCTION_GLANCE)
+        SAY(KV_GET, said, .key = bytes_str(key), .exclusive = chance_one_in(g->chance, 8));
+    else
+        SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .from = bytes_of(g->after, g->after_len),
+            .count_max = 1 + chance_below(g->chance, 8));
+    g->state = GRAFT_WAITS;
+}
+
+static void run_transfer(struct graft_sim *g, struct buf *said)
+{
+    int unknown = !g->known[0] ? 0 : !g->known[1] ? 1 : -1;
+
+    if (unknown >= 0) {
+        SAY(KV_GET, said, .key = bytes_str(unknown == 0 ? g->from : g->to), .exclusive = !chance_one_in(g->chance, 3));
+        g->state = GRAFT_WAITS;
+        return;
+    }
+    switch (g->step++) {
+    case 0:
+        put_number(said, g->from, g->balance[0] - g->amount);
+        break;
+    case 1:
+        put_mark(g, said, 0);
+        break;
+    case 2:
+        put_number(said, g->to, g->balance[1] + g->amount);
+        break;
+    default:
+        say_ok(said);
+        g->state = GRAFT_IDLE;
+        break;
+    }
+}
+
+static void lie(struct graft_sim *g, struct buf *said)
+{
+    switch (chance_below(g->chance, 9)) {
+    case 0: CHECK(buf_add(said, "\0\0\0\0", 4) == OK); break;
+    case 1: CHECK(buf_add(said, "\xff\xff\xff\xff\x13", 5) == OK); break;
+    case 2: CHECK(buf_add(said, "\3\0\0\0\x14\1\0", 7) == OK); break;
+    case 3: SAY(READY, said, ); break;
+    case 4: SAY(VALUE, said, .present = 1); break;
+    case 5: SAY(DONE, said, .how = 9); break;
+    case 6: SAY(DONE, said, .reply = bytes_str("\7\1")); break;
+    case 7: SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .count_max = 0); break;
+    default: SAY(KV_GET, said, .exclusive = 2, .key = bytes_str("acct:0")); break;
+    }
+    g->state = GRAFT_MUTE;
+}
+
+static void fail_somehow(struct graft_sim *g, struct buf *said)
+{
+    g->state = GRAFT_IDLE;
+    switch (g->function) {
+    case FUNCTION_TWICE:
+        say_ok(said);
+        say_done(said, HOW_REPLIED, NULL, VALUE_STATUS, 0, "GHOST");
+        g->state = GRAFT_MUTE;
+        break;
+    case FUNCTION_MEMORY:
+        SAY(MEMORY, said, .wanted = 1000, .used = 1, .allowed = 2);
+        /* fall through */
+    case FUNCTION_CODE:
+        say_done(said, HOW_CODE, NULL, VALUE_NIL, 0, "");
+        break;
+    case FUNCTION_SPIN:
+        g->state = GRAFT_SPINS;
+        break;
+    case FUNCTION_SLEEP:
+        g->state = GRAFT_MUTE;
+        break;
+    case FUNCTION_CRASH:
+        die(g, said);
+        break;
+    case FUNCTION_LIE:
+        lie(g, said);
+        break;
+    default:
+        say_done(said, HOW_ABORTED, "no", VALUE_NIL, 0, "");
+        break;
+    }
+}
+
+static void run_writing(struct graft_sim *g, struct buf *said)
+{
+    unsigned wanted = g->function == FUNCTION_GREEDY ? GREED : g->parts;
+
+    if (g->step < wanted) {
+        put_mark(g, said, g->step++);
+    } else if (g->function == FUNCTION_PUT) {
+        say_ok(said);
+        g->state = GRAFT_IDLE;
+    } else {
+        fail_somehow(g, said);
+    }
+}
+
+bool graft_sim_can_run(const struct graft_sim *g, const struct buf *heard)
+{
+    switch (g->state) {
+    case GRAFT_NEW:
+    case GRAFT_RUNS:
+        return true;
+    case GRAFT_IDLE:
+    case GRAFT_WAITS:
+        return buf_len(heard) > 0;
+    default:
+        return false;
+    }
+}
+
+void graft_sim_run(struct graft_sim *g, struct buf *heard, struct buf *said)
+{
+    if (g->state == GRAFT_NEW)
+        begin(g, said);
+    else if (g->state != GRAFT_RUNS)
+        hear(g, heard);
+    else if (g->function <= FUNCTION_GLANCE)
+        run_reading(g, said);
+    else if (g->function == FUNCTION_TRANSFER)
+        run_transfer(g, said);
+    else
+        run_writing(g, said);
+}
