@@ -122,7 +122,8 @@ enum outcome command_policy_check(struct invocation *in)
 
     buf_init(&errors, POLICY_ERRORS_MAX);
     err = policy_load(in->args[0], getuid(), &policy, &errors);
-    fwrite(buf_bytes(&errors).data, 1, buf_len(&errors), stderr);
+    if (buf_len(&errors) > 0)
+        fwrite(buf_bytes(&errors).data, 1, buf_len(&errors), stderr);
     if (err != OK && buf_len(&errors) == 0)
         complain("%s: %s", in->args[0], err_sentence(err));
     buf_fini(&errors);

@@ -27,7 +27,7 @@ static const struct state call_states[] = {
     [FETCHING] = { "fetching", STATE_BIT(RUNNING) | STATE_BIT(ABORTING) },
     [RUNNING] = { "running", STATE_BIT(COMMITTING) | STATE_BIT(ABORTING) },
     [COMMITTING] = { "committing", STATE_BIT(DONE) },
-    [ABORTING] = { "aborting", STATE_BIT(DONE) },
+    [ABORTING] = { "aborting", STATE_BIT(DONE) | STATE_BIT(QUEUED) },
     [DONE] = { "done", 0 },
 };
 
@@ -61,12 +61,15 @@ struct call {
     uint64_t cpu_before_us, cpu_us;
     size_t *order; /* declared keys, sorted; fetched so far: */
     size_t fetched;
+    unsigned retries; /* after deadlocks */
+    bool retrying;    /* ABORTING, and then from the beginning */
     struct failure why;
     struct buf reply;
     char label[LABEL_MAX];
 };
 
 static void call_fetch(struct call *c);
+static void call_again(struct call *c);
 
 /* ---- the end ---- */
 
@@ -76,7 +79,7 @@ static void compose_error(struct call *c, uint64_t undone, struct failure *out)
     const char *gap = c->why.err == ERR_ABORTED ? ": " : " ", *space = c->host.facts[0] != '\0' ? " " : "";
 
     if (c->txn_id == 0)
-        fail(out, c->why.err, "%s%s%s", c->label, gap, c->why.text);
+        fail(out, c->why.err, "%s%s%s%s%s%s", c->label, gap, c->why.text, space[0] != '\0' ? "." : "", space, c->host.facts);
     else
         fail(out, c->why.err, "%s%s%s; rolled back. txn=%" PRIu64 " undone=%" PRIu64 "%s%s", c->label, gap, c->why.text,
              c->txn_id, undone, space, c->host.facts);
@@ -97,6 +100,8 @@ static void call_finish(struct call *c, const struct failure *why)
     }
     list_remove(&c->link);
     core->call_count--;
+    if (core->draining)
+        port_soon(core->port); /* the drain goes on in a tick, and this may be what it waited for */
     c->events->done(c->owner, why, buf_bytes(&c->reply));
     graft_drop(c->graft);
     core->port->ops->timer_free(&c->timer);
@@ -112,6 +117,10 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
     struct failure told = { 0 };
 
     c->txn = NULL;
+    if (c->retrying) {
+        call_again(c);
+        return;
+    }
     if (c->state == ABORTING)
         compose_error(c, undone, &told);
     else if (why->err != OK)
@@ -128,21 +137,23 @@ static void measure_cpu(struct call *c)
 static void call_abort(struct call *c)
 {
     struct failure told = { 0 };
+    bool ran = c->state == RUNNING || c->tainted;
 
     CHECK(c->why.err != OK);
+    state_move(call_states, &c->state, ABORTING); /* first: what a worker's return sets free may try to end this call, too */
     worker_wait_cancel(&c->wait);
     c->core->port->ops->timer_stop(c->timer);
     if (c->worker != NULL) {
-        if (c->state == RUNNING || c->tainted) {
+        if (ran) {
             measure_cpu(c);
             worker_kill(&c->worker, c->why.text);
         } else {
             worker_give(&c->worker); /* it never saw the call */
         }
     }
-    state_move(call_states, &c->state, ABORTING);
     if (c->txn != NULL) {
-        txn_abort(c->txn, &c->why, c->core->port->ops->wall_us(c->core->port), c->cpu_us);
+        c->retrying = c->why.err == ERR_DEADLOCK && c->retries < CALL_RETRY_MAX;
+        txn_abort(c->txn, c->retrying ? NULL : &c->why, c->core->port->ops->wall_us(c->core->port), c->cpu_us);
         return;
     }
     compose_error(c, 0, &told);
@@ -155,9 +166,9 @@ static void call_commit(struct call *c)
 {
     c->core->port->ops->timer_stop(c->timer);
     measure_cpu(c);
-    worker_give(&c->worker);
-    state_move(call_states, &c->state, COMMITTING);
+    state_move(call_states, &c->state, COMMITTING); /* first: what the worker's return sets free may try to end this call */
     txn_commit(c->txn, c->core->port->ops->wall_us(c->core->port), c->cpu_us);
+    worker_give(&c->worker);
     c->events->decided(c->owner);
 }
 
@@ -443,6 +454,31 @@ static void call_with_worker(struct call *c, struct worker *w)
     call_fetch(c);
 }
 
+/* It was the victim of a deadlock and is undone: runs anew, unseen, within the deadline that it had (T6). */
+static void call_again(struct call *c)
+{
+    struct port *port = c->core->port;
+    int64_t now = port_now_ms(port);
+    struct worker *w = NULL;
+    enum err err;
+
+    c->retrying = c->tainted = false;
+    c->retries++;
+    c->fetched = 0;
+    failure_clear(&c->why);
+    buf_clear(&c->reply);
+    c->txn_id = 0;
+    c->host.memory_refused = false;
+    c->host.facts[0] = '\0';
+    state_move(call_states, &c->state, QUEUED);
+    port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
+    err = worker_take(c->graft->pool, &c->wait, &w, &c->why);
+    if (err == OK)
+        call_with_worker(c, w);
+    else if (err != ERR_WAIT)
+        call_abort(c);
+}
+
 static void worker_granted(struct worker_wait *wait, struct worker *w) { call_with_worker(list_entry(wait, struct call, wait), w); }
 
 static void worker_refused(struct worker_wait *wait, const struct failure *why)
@@ -530,10 +566,28 @@ enum err call_begin(struct core *core, const struct call_request *request, const
 
 void call_cancel(struct call *c, enum err err, const char *why)
 {
+    if (c->retrying) { /* it is being undone already, and that is how it ends */
+        c->retrying = false;
+        failure_clear(&c->why);
+        fail(&c->why, err, "%s", why);
+    }
     if (c->state >= COMMITTING)
         return;
     fail(&c->why, err, "%s", why);
     call_abort(c);
+}
+
+/* Ending one may end others: begins anew after each. */
+void call_cancel_all(struct core *core, const struct graft *graft, enum err err, const char *why)
+{
+    for (struct list *node = core->calls.next; node != &core->calls;) {
+        struct call *c = call_of(node);
+        node = node->next;
+        if ((graft != NULL && c->graft != graft) || (c->state >= COMMITTING && !c->retrying))
+            continue;
+        call_cancel(c, err, why);
+        node = core->calls.next;
+    }
 }
 
 void call_view(const struct call *c, struct call_view *v)
@@ -550,8 +604,6 @@ void call_view(const struct call *c, struct call_view *v)
 }
 
 struct call *call_of(struct list *node) { return list_entry(node, struct call, link); }
-
-struct graft *call_graft(const struct call *c) { return c->graft; }
 
 struct call *call_find(struct core *core, uint64_t txn)
 {

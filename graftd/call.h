@@ -2,7 +2,7 @@
  * One call, from arrival to exactly one reply.
  *
  *     QUEUED → FETCHING → RUNNING → COMMITTING → DONE
- *        └────────┴──────────┴────→ ABORTING ───→ DONE
+ *        └────────┴──────────┴────→ ABORTING ───→ DONE, or after a deadlock QUEUED again
  *
  *     QUEUED      waits for a worker
  *     FETCHING    has a worker; locks the declared keys, in one order, and reads their values
@@ -24,6 +24,7 @@ enum {
     CALL_ARG_MAX = 4096,
     CALL_FACTS_MAX = 160,  /* bytes of "cpu_ms=50 limit_ms=50" */
     CALL_LOG_MAX = 100,    /* log lines of one call; later ones are dropped */
+    CALL_RETRY_MAX = 100,  /* runs of one call that a deadlock undid; one more is told to the caller */
 };
 
 struct graft;
@@ -54,6 +55,9 @@ enum err call_begin(struct core *core, const struct call_request *request, const
 /* Ends it: ERR_KILLED by request, ERR_LOST when its client is gone. Harmless when its outcome is fixed. done() follows, or has come. */
 void call_cancel(struct call *c, enum err err, const char *why);
 
+/* All calls of that graft; NULL: of any. */
+void call_cancel_all(struct core *core, const struct graft *graft, enum err err, const char *why);
+
 /* For TXN LIST. */
 struct call_view {
     uint64_t txn;
@@ -64,7 +68,6 @@ struct call_view {
 };
 void call_view(const struct call *c, struct call_view *v);
 struct call *call_of(struct list *node); /* of core->calls */
-struct graft *call_graft(const struct call *c);
 struct call *call_find(struct core *core, uint64_t txn); /* NULL: no call of that id runs */
 
 #endif

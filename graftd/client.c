@@ -141,6 +141,8 @@ static void client_free(struct client *c)
     }
     list_remove(&c->link);
     c->core->client_count--;
+    if (c->core->draining)
+        port_soon(c->core->port); /* the drain goes on in a tick, and this may be what it waited for */
     resp_fini(&c->parser);
     free(c);
 }

@@ -42,6 +42,8 @@ struct request {
     struct call *call;
     struct txn *txn;
     enum err (*step)(struct request *, struct failure *why); /* kv commands, see command_kv.c */
+    enum err (*again)(struct request *, struct failure *why); /* the step to begin anew once a deadlock is undone */
+    unsigned retries;
     size_t at;
     int64_t number;
     struct bytes *keys; /* owned */

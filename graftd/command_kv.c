@@ -2,7 +2,8 @@
  * GET, SET, SCAN and their kin: each request is a small transaction.
  *
  * A handler checks words and rights, then gives a step. A step does what it can, remembers in r->at how far it came, and is
- * entered again when the transaction wakes; it appends to the reply only what is final.
+ * entered again when the transaction wakes; it appends to the reply only what is final. The victim of a deadlock is undone and
+ * begins anew with r->at 0, unseen (T6).
  */
 #include "graftd/command.h"
 #include "lib/resp.h"
@@ -12,16 +13,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_SHOWN = 64 };
+enum {
+    KEY_SHOWN = 64,
+    RETRY_MAX = 100, /* times that a deadlock may undo one request; one more is told */
+};
 
 /* ---- running a step ---- */
+
+static void begin(struct request *r, enum err (*step)(struct request *, struct failure *));
 
 static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
 {
     struct request *r = owner;
 
+    enum err (*again)(struct request *, struct failure *) = r->again;
+
     (void)undone;
     r->txn = NULL;
+    if (again != NULL) {
+        r->again = NULL;
+        r->retries++;
+        r->at = 0;
+        buf_clear(&r->reply);
+        begin(r, again);
+        return;
+    }
     if (why->err != OK)
         request_fail(r, why);
     else
@@ -33,7 +49,8 @@ static void run_step(struct request *r)
     struct port *port = r->core->port;
     struct failure why = { 0 };
     struct txn *t = r->txn;
-    enum err err = r->step(r, &why);
+    enum err (*step)(struct request *, struct failure *) = r->step;
+    enum err err = step(r, &why);
 
     if (err == ERR_WAIT)
         return;
@@ -41,6 +58,11 @@ static void run_step(struct request *r)
     if (err == OK) {
         txn_commit(t, port->ops->wall_us(port), 0);
         request_decided(r);
+        return;
+    }
+    if (err == ERR_DEADLOCK && r->retries < RETRY_MAX) {
+        r->again = step;
+        txn_abort(t, NULL, port->ops->wall_us(port), 0);
         return;
     }
     fail(&why, err, "%s", err_sentence(err));
@@ -61,6 +83,7 @@ static void kv_lost(struct request *r)
 {
     struct failure why = { 0 };
 
+    r->again = NULL;
     if (r->step == NULL)
         return;
     r->step = NULL;
@@ -166,7 +189,9 @@ static enum err step_exists(struct request *r, struct failure *why)
 {
     struct bytes value;
 
-    for (r->at = r->at == 0 ? 1 : r->at; r->at < r->argc; r->at++) {
+    if (r->at == 0)
+        r->number = 0, r->at = 1;
+    for (; r->at < r->argc; r->at++) {
         enum err err = txn_get(r->txn, r->argv[r->at], LOCK_SHARED, &value, why);
         if (err != OK && err != ERR_ABSENT)
             return err;
@@ -183,7 +208,9 @@ void command_exists(struct request *r)
 
 static enum err step_del(struct request *r, struct failure *why)
 {
-    for (r->at = r->at == 0 ? 1 : r->at; r->at < r->argc; r->at++) {
+    if (r->at == 0)
+        r->number = 0, r->at = 1;
+    for (; r->at < r->argc; r->at++) {
         enum err err = txn_delete(r->txn, r->argv[r->at], why);
         if (err != OK && err != ERR_ABSENT)
             return err;

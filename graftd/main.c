@@ -290,8 +290,7 @@ static void drain_is_over(void *owner)
     struct daemon *d = owner;
 
     log_line(LOG_WARNING, "%zu calls did not end in time, and are rolled back", d->core.call_count);
-    list_each(node, &d->core.calls)
-        call_cancel(call_of(node), ERR_KILLED, "was ended: graftd is stopping");
+    call_cancel_all(&d->core, NULL, ERR_KILLED, "was ended: graftd is stopping");
     port_soon(d->core.port);
 }
 

@@ -33,6 +33,7 @@ struct port_uv {
     uint8_t pool[RANDOM_POOL];
     size_t pool_left;
     bool tick_wanted;
+    int lingering; /* see port_uv_linger() */
     struct flush *flushes;
     size_t signal_count;
     struct port_signal {
@@ -360,7 +361,14 @@ enum err port_uv_new(const char *worker_program, bool degraded, struct port **ou
     return OK;
 }
 
-void port_uv_run(struct port *p) { uv_run(&real(p)->loop, UV_RUN_DEFAULT); }
+void port_uv_linger(struct port *p, int by) { real(p)->lingering += by; }
+
+void port_uv_run(struct port *p)
+{
+    uv_run(&real(p)->loop, UV_RUN_DEFAULT);
+    while (real(p)->lingering > 0) /* ends: each has a timer */
+        uv_run(&real(p)->loop, UV_RUN_ONCE);
+}
 
 void port_uv_stop(struct port *p)
 {

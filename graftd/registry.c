@@ -35,7 +35,8 @@ struct registry {
 struct load {
     struct registry *registry;
     struct graft *graft;
-    bool restoring, verify_only;
+    bool restoring, verify_only, replace;
+    bool recording; /* the store has its record */
     void *content; /* owned */
     size_t content_len;
     int file;
@@ -70,7 +71,7 @@ static void forget_name(struct graft *g)
 
 static void graft_go(struct graft *g)
 {
-    if (g->running > 0 || g->load != NULL)
+    if (g->running > 0 || g->load != NULL || g->unload != NULL)
         return;
     if (g->pool != NULL)
         pool_close(g->pool);
@@ -144,12 +145,16 @@ static void load_fail(struct load *l, enum err err, const char *why)
     load_end(l);
 }
 
+static void pool_failed(void *owner, const struct failure *why);
+
 static void recorded(struct store_request *request)
 {
     struct load *l = request->owner;
     struct graft *g = l->graft;
     struct map_node *old = map_find(&l->registry->names, bytes_str(g->name));
+    struct failure meanwhile = g->why;
 
+    failure_clear(&g->why);
     l->why = request->why;
     store_request_fini(request);
     if (l->why.err != OK || g->state == GRAFT_LEAVING) {
@@ -164,6 +169,19 @@ static void recorded(struct store_request *request)
     log_line(LOG_INFO, "graft %s %s is loaded (%.16s…, %zu functions)", g->name, g->manifest.version, g->sha256,
              g->manifest.function_count);
     load_end(l);
+    if (meanwhile.err != OK)
+        pool_failed(g, &meanwhile);
+}
+
+/* The record of that name is being written or taken away: who comes second would undo the first in memory or on disk. */
+static bool record_is_busy(struct registry *r, const char *name)
+{
+    list_each(node, &r->grafts) {
+        struct graft *g = list_entry(node, struct graft, link);
+        if (strcmp(g->name, name) == 0 && (g->unload != NULL || (g->load != NULL && g->load->recording)))
+            return true;
+    }
+    return false;
 }
 
 static void pool_ready(void *owner)
@@ -181,6 +199,11 @@ static void pool_ready(void *owner)
         load_end(l);
         return;
     }
+    if (record_is_busy(l->registry, g->name) || (!l->replace && registry_find(l->registry, bytes_str(g->name)) != NULL)) {
+        load_fail(l, ERR_BUSY, "another one of this name was loaded meanwhile, or is being loaded or unloaded");
+        return;
+    }
+    l->recording = true;
     l->record = (struct store_request){ .kind = STORE_GRAFT_PUT, .done = recorded, .owner = l };
     snprintf(l->record.graft.name, sizeof l->record.graft.name, "%s", g->name);
     snprintf(l->record.graft.version, sizeof l->record.graft.version, "%s", g->manifest.version);
@@ -236,6 +259,10 @@ static void pool_failed(void *owner, const struct failure *why)
 {
     struct graft *g = owner;
 
+    if (g->load != NULL && g->load->recording) {
+        g->why = *why; /* the load ends first */
+        return;
+    }
     if (g->load != NULL) {
         load_fail(g->load, why->err, why->text);
         return;
@@ -316,6 +343,7 @@ enum err graft_load(struct registry *r, struct bytes name, struct bytes content,
     if (l == NULL)
         return fail(why, ERR_NOMEM, "no memory for another graft");
     l->verify_only = name.len == 0;
+    l->replace = replace;
     l->content = bytes_dup(content);
     l->content_len = content.len;
     l->graft->size = content.len;
@@ -347,11 +375,13 @@ static void unload_end(struct unload *u, const struct failure *why)
 
     g->unload = NULL;
     g->registry->core->port->ops->timer_free(&u->timer);
-    u->done(u->owner, why, NULL);
-    if (why->err == OK) {
+    if (why->err == OK)
         log_line(LOG_INFO, "graft %s %s is unloaded", g->name, g->manifest.version);
+    if (g->state == GRAFT_LEAVING)
+        graft_go(g);
+    else if (why->err == OK)
         graft_leave(g);
-    }
+    u->done(u->owner, why, NULL);
     free(u);
 }
 
@@ -375,15 +405,6 @@ static void unload_step(struct unload *u)
     store->ops->submit(store, &u->record);
 }
 
-static void end_calls(struct graft *g)
-{
-    struct core *core = g->registry->core;
-
-    list_each(node, &core->calls)
-        if (call_graft(call_of(node)) == g)
-            call_cancel(call_of(node), ERR_KILLED, "was ended: its graft is being unloaded");
-}
-
 static void unload_waited(void *owner)
 {
     struct unload *u = owner;
@@ -392,7 +413,7 @@ static void unload_waited(void *owner)
     if (u->recording)
         return;
     if (u->force) {
-        end_calls(u->graft);
+        call_cancel_all(u->graft->registry->core, u->graft, ERR_KILLED, "was ended: its graft is being unloaded");
         return;
     }
     fail(&why, ERR_BUSY, "%zu calls of %s still run; wait longer, or add FORCE to end them", u->graft->running, u->graft->name);
@@ -410,6 +431,8 @@ enum err graft_unload(struct registry *r, struct bytes name, uint64_t wait_ms, b
         return fail(why, ERR_NOGRAFT, "no graft \"%s\" is loaded", bytes_show(name, shown, sizeof shown));
     if (g->unload != NULL)
         return fail(why, ERR_BUSY, "%s is being unloaded already", g->name);
+    if (record_is_busy(r, g->name))
+        return fail(why, ERR_BUSY, "another %s is being loaded in its place; try again", g->name);
     if (g->running > 0 && wait_ms == 0 && !force)
         return fail(why, ERR_BUSY, "%zu calls of %s run; WAIT for them, or add FORCE to end them", g->running, g->name);
     u = calloc(1, sizeof *u);

@@ -51,6 +51,8 @@ static void free_stream(struct port_stream *s)
 {
     flush_cancel(s->port, &s->flush);
     watch_free(&s->watch);
+    if (s->linger != NULL)
+        port_uv_linger(s->port, -1);
     s->port->ops->timer_free(&s->linger);
     close(s->fd);
     buf_fini(&s->in);
@@ -207,6 +209,8 @@ void stream_close(struct port_stream **stream)
         return;
     *stream = NULL;
     s->linger = s->port->ops->timer_new(s->port, linger_over, s);
+    if (s->linger != NULL)
+        port_uv_linger(s->port, 1);
     if (s->linger == NULL || s->failed) {
         free_stream(s);
         return;

@@ -105,7 +105,7 @@ static void explain(const struct obituary *o, const char *words, char *out, size
 
     if (words[0] != '\0')
         snprintf(out, size, "%s", words);
-    else if (!o->born)
+    else if (!o->born && o->errnum != 0)
         snprintf(out, size, "could not be started: %s", strerror(o->errnum));
     else if (o->code == CLD_EXITED)
         snprintf(out, size, "exited with status %d", o->status);
@@ -174,7 +174,8 @@ static bool worker_came_up(struct worker *w, struct bytes body)
     p->backoff_ms = BACKOFF_MS_MIN;
     if (!p->proven) {
         p->proven = true;
-        p->events->ready(p->owner);
+        if (!p->settled) /* another worker may have failed before */
+            p->events->ready(p->owner);
     }
     pool_serve(p);
     return true;
@@ -336,9 +337,10 @@ static void pool_fill(struct pool *p)
     while (pool_wants_worker(p)) {
         if (worker_start(p, &why) != OK) {
             log_line(LOG_WARNING, "%s: cannot start a worker: %s", p->label, why.text);
-            pool_died_young(p, why.text);
+            if (!p->proven)
+                pool_died_young(p, why.text);
             if (!p->backing_off)
-                back_off(p);
+                back_off(p); /* who waits is told by the timer, not from in here: a caller may be about to wait */
             return;
         }
     }
@@ -361,6 +363,8 @@ static void pool_timer(void *owner)
 
     p->backing_off = false;
     pool_fill(p);
+    if (p->live == 0 && p->backing_off)
+        refuse_waiting(p, ERR_BUSY, "no worker can be started now; try again later");
     pool_check_closed(p);
 }
 
@@ -488,6 +492,8 @@ enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w
 {
     if (p->closing)
         return fail(why, ERR_NOGRAFT, "%s is being unloaded", p->label);
+    if (p->settled)
+        return fail(why, ERR_CRASHED, "cannot run: the process that workers of %s come from is gone", p->label);
     if (!list_empty(&p->idle)) {
         *w = list_entry(list_first(&p->idle), struct worker, link);
         worker_move(*w, BUSY);

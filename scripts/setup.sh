@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it, with $root set to the source tree: packages, configure, build. One line a step, and the
 # log of a step only when it fails.
+# shellcheck shell=sh disable=SC2034,SC2154
 
 if [ -t 1 ]; then
     bold=$(printf '\033[1m') green=$(printf '\033[32m') red=$(printf '\033[31m') plain=$(printf '\033[0m')

@@ -1,7 +1,7 @@
 #!/bin/sh
 # redis-py, as Debian has it, works unchanged.
 . "$(dirname "$0")/lib.sh"
-/usr/bin/python3 -c 'import redis' 2>/dev/null || { echo "redis-py is not installed (Debian: python3-redis)"; exit 77; }
+/usr/bin/python3 -c 'import redis' 2>/dev/null || skip "redis-py is not installed (Debian: python3-redis)"
 start
 load_graft "$TOP/grafts/bank/bank.c"
 load_naughty segv

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The npm packages redis and ioredis, at the versions of package.json, work unchanged.
 . "$(dirname "$0")/lib.sh"
-{ command -v node && command -v npm; } >/dev/null || { echo "node or npm is not installed (Debian: nodejs, npm)"; exit 77; }
+{ command -v node && command -v npm; } >/dev/null || skip "node or npm is not installed (Debian: nodejs, npm)"
 modules=$BIN/../tests/node # kept in the build tree
 mkdir -p "$modules"
 if ! cmp -s "$TOP/tests/e2e/package.json" "$modules/installed.json"; then

@@ -14,10 +14,10 @@ expect "" ctl list
 
 claim "LOAD gives name, version, digest and functions; the digest is that of the file"
 sha256=$(sha256sum "$bank" | cut -d' ' -f1)
-expect "NAME	bank
-VERSION	1.0.0
-SHA256	$sha256
-FUNCTIONS	audit deposit transfer" ctl load "$bank"
+expect "name	bank
+version	1.0.0
+sha256	$sha256
+functions	audit deposit transfer" ctl load "$bank"
 expect "bank	1.0.0	ready	3	1	0	0	$sha256" ctl list
 expect 100 call bank.deposit acct:ada 100
 expect_match "^calls	1$" ctl info bank

@@ -33,7 +33,7 @@ finish() {
         kill -KILL "$pid" 2>/dev/null || :
         wait "$pid" 2>/dev/null || :
     done
-    if [ "$status" -ne 0 ]; then
+    if [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
         echo "$script: FAILED with status $status" >&2
         [ ! -s "$dir/log" ] || { echo "the daemon's last words:" && tail -n 30 "$dir/log"; } >&2
     fi
@@ -47,6 +47,11 @@ trap 'exit 143' TERM HUP
 fail() { # WHAT
     echo "$script: $1" >&2
     exit 1
+}
+
+skip() { # WHY
+    echo "skipped: $1"
+    exit 77
 }
 
 claim() { echo "- $1"; } # WHAT

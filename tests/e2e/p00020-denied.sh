@@ -21,16 +21,16 @@ bystander_start
 
 claim "no rule: DENIED says so; what was written before is undone"
 sin DENIED "undone=1$" call denied.run write
-said 'no rule allows it to write "elsewhere:denied"'
+said 'no rule allows it to write kv "elsewhere:denied"'
 sin DENIED "undone=0$" call denied.run no
 sin DENIED "undone=1$" call denied.run write elsewhere:secret read
-said 'no rule allows it to read "elsewhere:secret"'
+said 'no rule allows it to read kv "elsewhere:secret"'
 sin DENIED "undone=1$" call denied.run write read:a
-said 'no rule allows it to write "read:a"'
+said 'no rule allows it to write kv "read:a"'
 
 claim "a deny goes before every allow, and is named file:line:column"
 sin DENIED "undone=1$" call denied.run write naughty:frozen:1
-said "$dir/policy:5:[0-9]+ denies it to write \"naughty:frozen:1\""
+said "$dir/policy:5:[0-9]+ denies it to write kv \"naughty:frozen:1\""
 
 claim "a declared key that may not be read is not given"
 fail_with DENIED call denied.run --key elsewhere:secret no mine

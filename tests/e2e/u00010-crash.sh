@@ -1,6 +1,9 @@
 #!/bin/sh
 # A graft that dies leaves nothing: each way to die, with and without a write before it; on one connection and beside others.
 . "$(dirname "$0")/lib.sh"
+cat >"$dir/policy" <<'END'
+graft default { limit cpu 5s wall 20s memory 8M; allow read write kv "*" }
+END
 start
 load_graft "$TOP/grafts/bank/bank.c"
 load_naughty harmless segv fpe ill stack abort_c exit scribble syscall fork

@@ -10,40 +10,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOW_REPLIED, HOW_ABORTED, HOW_CODE, GREED = 40 };
+enum {
+    HOW_ABORTED = 1, /* wire_DONE.how */
+    HOW_CODE = 2,
+    GREED = 40, /* marks */
+};
 
 const char *const graft_sim_functions[FUNCTION_COUNT] = {
-    [FUNCTION_AUDIT] = "audit",   [FUNCTION_GLANCE] = "glance", [FUNCTION_TRANSFER] = "transfer", [FUNCTION_PUT] = "put",
-    [FUNCTION_TWICE] = "twice",   [FUNCTION_ABORT] = "abort",   [FUNCTION_CODE] = "code",         [FUNCTION_MEMORY] = "memory",
-    [FUNCTION_SPIN] = "spin",     [FUNCTION_SLEEP] = "sleep",   [FUNCTION_CRASH] = "crash",       [FUNCTION_LIE] = "lie",
+    [FUNCTION_AUDIT] = "audit",   [FUNCTION_GLANCE] = "glance", [FUNCTION_TRANSFER] = "transfer",
+    [FUNCTION_PUT] = "put",       [FUNCTION_TWICE] = "twice",   [FUNCTION_ABORT] = "abort",
+    [FUNCTION_CODE] = "code",     [FUNCTION_MEMORY] = "memory", [FUNCTION_SPIN] = "spin",
+    [FUNCTION_SLEEP] = "sleep",   [FUNCTION_CRASH] = "crash",   [FUNCTION_LIE] = "lie",
     [FUNCTION_GREEDY] = "greedy",
 };
 
-const char *const graft_sim_kinds[] = { "good", "flaky", "refused", "garbled", "stillborn", "sluggish", "early", "misnamed" };
+const char *const graft_sim_kinds[] = { "good",     "flaky", "refused",  "garbled", "stillborn",
+                                        "sluggish", "early", "misnamed", "twofold" };
 const unsigned graft_sim_kind_count = sizeof graft_sim_kinds / sizeof graft_sim_kinds[0];
 
 /* ---- saying ---- */
 
 #define SAY(name, said, ...) CHECK(wire_add_##name(said, &(struct wire_##name){ __VA_ARGS__ }) == OK)
 
-static void say_done(struct buf *said, unsigned how, const char *text, enum value kind, int64_t number, const char *reply)
+static void say_number(struct buf *said, int64_t n)
 {
     struct buf value;
 
-    buf_init(&value, 256);
-    CHECK(buf_add_u8(&value, (uint8_t)kind) == OK);
-    if (kind == VALUE_I64)
-        CHECK(buf_add_u64(&value, (uint64_t)number) == OK);
-    else
-        CHECK(buf_add_bytes(&value, bytes_str(reply)) == OK);
-    if (how == HOW_REPLIED)
-        SAY(DONE, said, .reply = buf_bytes(&value));
-    else
-        SAY(DONE, said, .how = (uint8_t)how, .code = 7, .text = bytes_str(text));
+    buf_init(&value, 16);
+    CHECK(buf_add_u8(&value, VALUE_I64) == OK);
+    CHECK(buf_add_u64(&value, (uint64_t)n) == OK);
+    SAY(DONE, said, .reply = buf_bytes(&value));
     buf_fini(&value);
 }
 
-static void say_ok(struct buf *said) { say_done(said, HOW_REPLIED, NULL, VALUE_STATUS, 0, "OK"); }
+static void say_status(struct buf *said, const char *text)
+{
+    struct buf value;
+
+    buf_init(&value, 64);
+    CHECK(buf_add_u8(&value, VALUE_STATUS) == OK);
+    CHECK(buf_add_bytes(&value, bytes_str(text)) == OK);
+    SAY(DONE, said, .reply = buf_bytes(&value));
+    buf_fini(&value);
+}
 
 /* ---- templates ---- */
 
@@ -74,16 +83,19 @@ void graft_sim_introduce(struct bytes text, struct buf *said)
         return;
     }
     buf_init(&manifest, 4096);
-    snprintf(record, sizeof record, "module\t1\t%s%s\t%s\tsimulated", o.name, strcmp(o.kind, "misnamed") == 0 ? "x" : "",
-             o.version);
+    snprintf(record, sizeof record, "module\t1\t%s%s\t%s\tsimulated", o.name,
+             strcmp(o.kind, "misnamed") == 0 ? "x" : "", o.version);
     add_record(&manifest, record);
     for (int i = 0; i < FUNCTION_COUNT; i++) {
-        snprintf(record, sizeof record, "function\t%s\t%s\tid", graft_sim_functions[i], i <= FUNCTION_GLANCE ? "read" : "write");
+        snprintf(record, sizeof record, "function\t%s\t%s\tid", graft_sim_functions[i],
+                 i <= FUNCTION_GLANCE ? "read" : "write");
         add_record(&manifest, record);
     }
     if (strcmp(o.kind, "garbled") == 0)
         add_record(&manifest, "nonsense\t");
     SAY(MANIFEST, said, .text = buf_bytes(&manifest));
+    if (strcmp(o.kind, "twofold") == 0)
+        SAY(MANIFEST, said, .text = buf_bytes(&manifest));
     buf_fini(&manifest);
 }
 
@@ -261,6 +273,17 @@ static void put_mark(struct graft_sim *g, struct buf *said, unsigned part)
     SAY(KV_PUT, said, .key = bytes_str(key), .value = bytes_of(value, strlen(g->id) + chance_below(g->chance, 100)));
 }
 
+/* Something that it takes back itself, and a word about it. */
+static void dither(struct graft_sim *g, struct buf *said)
+{
+    char key[GRAFT_SIM_KEY_MAX];
+
+    snprintf(key, sizeof key, "tmp:%u", chance_below(g->chance, 4));
+    SAY(LOG, said, .level = (uint8_t)chance_below(g->chance, 2), .text = bytes_str("so\nso"));
+    SAY(KV_PUT, said, .key = bytes_str(key), .value = bytes_str(g->id));
+    SAY(KV_DELETE, said, .key = bytes_str(key));
+}
+
 static void put_number(struct buf *said, const char *key, int64_t n)
 {
     char value[24];
@@ -274,7 +297,7 @@ static void run_reading(struct graft_sim *g, struct buf *said)
     char key[GRAFT_SIM_KEY_MAX];
 
     if (g->account >= GRAFT_SIM_ACCOUNTS) {
-        say_done(said, HOW_REPLIED, NULL, VALUE_I64, g->sum, NULL);
+        say_number(said, g->sum);
         g->state = GRAFT_IDLE;
         return;
     }
@@ -307,7 +330,7 @@ static void run_transfer(struct graft_sim *g, struct buf *said)
         put_number(said, g->to, g->balance[1] + g->amount);
         break;
     default:
-        say_ok(said);
+        say_status(said, "OK");
         g->state = GRAFT_IDLE;
         break;
     }
@@ -316,16 +339,42 @@ static void run_transfer(struct graft_sim *g, struct buf *said)
 static void lie(struct graft_sim *g, struct buf *said)
 {
     switch (chance_below(g->chance, 9)) {
-    case 0: CHECK(buf_add(said, "\0\0\0\0", 4) == OK); break;
-    case 1: CHECK(buf_add(said, "\xff\xff\xff\xff\x13", 5) == OK); break;
-    case 2: CHECK(buf_add(said, "\3\0\0\0\x14\1\0", 7) == OK); break;
-    case 3: SAY(READY, said, ); break;
-    case 4: SAY(VALUE, said, .present = 1); break;
-    case 5: SAY(DONE, said, .how = 9); break;
-    case 6: SAY(DONE, said, .reply = bytes_str("\7\1")); break;
-    case 7: SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .count_max = 0); break;
-    default: SAY(KV_GET, said, .exclusive = 2, .key = bytes_str("acct:0")); break;
+    case 0:
+        CHECK(buf_add(said, "\0\0\0\0", 4) == OK);
+        break;
+    case 1:
+        CHECK(buf_add(said, "\xff\xff\xff\xff\x13", 5) == OK);
+        break;
+    case 2:
+        CHECK(buf_add(said, "\3\0\0\0\x14\1\0", 7) == OK);
+        break;
+    case 3:
+        SAY(READY, said, );
+        break;
+    case 4:
+        SAY(VALUE, said, .present = 1);
+        break;
+    case 5:
+        SAY(DONE, said, .how = 9);
+        break;
+    case 6:
+        SAY(DONE, said, .reply = bytes_str("\7\1"));
+        break;
+    case 7:
+        SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .count_max = 0);
+        break;
+    default:
+        SAY(KV_GET, said, .exclusive = 2, .key = bytes_str("acct:0"));
+        break;
     }
+    g->state = GRAFT_MUTE;
+}
+
+static void say_late(struct graft_sim *g, struct buf *said)
+{
+    if (!chance_one_in(g->chance, 8))
+        return;
+    SAY(LOG, said, .text = bytes_str("late"));
     g->state = GRAFT_MUTE;
 }
 
@@ -334,15 +383,18 @@ static void fail_somehow(struct graft_sim *g, struct buf *said)
     g->state = GRAFT_IDLE;
     switch (g->function) {
     case FUNCTION_TWICE:
-        say_ok(said);
-        say_done(said, HOW_REPLIED, NULL, VALUE_STATUS, 0, "GHOST");
-        g->state = GRAFT_MUTE;
+        say_status(said, "OK");
+        g->state = GRAFT_LATE;
+        if (chance_one_in(g->chance, 2)) {
+            say_status(said, "GHOST");
+            g->state = GRAFT_MUTE;
+        }
         break;
     case FUNCTION_MEMORY:
         SAY(MEMORY, said, .wanted = 1000, .used = 1, .allowed = 2);
         /* fall through */
     case FUNCTION_CODE:
-        say_done(said, HOW_CODE, NULL, VALUE_NIL, 0, "");
+        SAY(DONE, said, .how = HOW_CODE, .code = 7);
         break;
     case FUNCTION_SPIN:
         g->state = GRAFT_SPINS;
@@ -357,7 +409,7 @@ static void fail_somehow(struct graft_sim *g, struct buf *said)
         lie(g, said);
         break;
     default:
-        say_done(said, HOW_ABORTED, "no", VALUE_NIL, 0, "");
+        SAY(DONE, said, .how = HOW_ABORTED, .text = bytes_str("no"));
         break;
     }
 }
@@ -367,9 +419,11 @@ static void run_writing(struct graft_sim *g, struct buf *said)
     unsigned wanted = g->function == FUNCTION_GREEDY ? GREED : g->parts;
 
     if (g->step < wanted) {
+        if (chance_one_in(g->chance, 8))
+            dither(g, said);
         put_mark(g, said, g->step++);
     } else if (g->function == FUNCTION_PUT) {
-        say_ok(said);
+        say_status(said, "OK");
         g->state = GRAFT_IDLE;
     } else {
         fail_somehow(g, said);
@@ -381,6 +435,7 @@ bool graft_sim_can_run(const struct graft_sim *g, const struct buf *heard)
     switch (g->state) {
     case GRAFT_NEW:
     case GRAFT_RUNS:
+    case GRAFT_LATE:
         return true;
     case GRAFT_IDLE:
     case GRAFT_WAITS:
@@ -394,6 +449,8 @@ void graft_sim_run(struct graft_sim *g, struct buf *heard, struct buf *said)
 {
     if (g->state == GRAFT_NEW)
         begin(g, said);
+    else if (g->state == GRAFT_LATE)
+        say_late(g, said);
     else if (g->state != GRAFT_RUNS)
         hear(g, heard);
     else if (g->function <= FUNCTION_GLANCE)

@@ -1,5 +1,6 @@
 /*
- * What runs in the simulated templates and workers: scripted grafts, good and bad, which speak lib/wire like the real worker.
+ * What runs in the simulated templates and workers: scripted grafts, good and bad, which speak lib/wire like the real
+ * worker.
  *
  * The object of such a graft is one line of text: "<name> <version> <kind>"; the kind says what is wrong with it. Its
  * functions work on accounts ("acct:<n>", whose sum never changes) and on marks ("op:<id>:<part>", each written by
@@ -24,7 +25,7 @@ enum graft_sim_function {
     FUNCTION_GLANCE,   /* the same, key by key */
     FUNCTION_TRANSFER, /* moves amount, writes its mark, replies OK */
     FUNCTION_PUT,      /* writes its marks, replies OK */
-    FUNCTION_TWICE,    /* the same, then says DONE again, and after that nothing any more */
+    FUNCTION_TWICE,    /* the same, then says DONE again, at once, or a word later, and after that nothing any more */
     FUNCTION_ABORT,    /* these write their marks, and then: say no, */
     FUNCTION_CODE,     /* return a number, */
     FUNCTION_MEMORY,   /* run out of memory, */
@@ -46,6 +47,7 @@ enum graft_sim_state {
     GRAFT_IDLE,  /* waits for a call */
     GRAFT_RUNS,  /* has something to do */
     GRAFT_WAITS, /* for an answer to a host call */
+    GRAFT_LATE,  /* will say something that nobody asked for */
     GRAFT_SPINS, /* uses CPU, for ever */
     GRAFT_MUTE,  /* neither does nor hears anything any more */
     GRAFT_DIES,  /* by signal_number */

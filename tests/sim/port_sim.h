@@ -1,13 +1,13 @@
 /*
- * A simulated world behind graftd/port.h: clock, timers, processes, connections, all in this process and fixed by a seed.
+ * A simulated world behind graftd/port.h: clock, timers, processes, connections, all in one process, fixed by a seed.
  *
- * Whatever can happen next is an event: a tick, a due timer, work on another thread, a birth, a death, a step of a graft, bytes
- * arriving from a worker or a client, a reply being read. A step picks one of them by chance; the order within one
- * channel is kept, all else is not. Time passes only by an event of its own, or when nothing else can happen.
+ * Whatever can happen next is an event: a tick, a due timer, work on another thread, a birth, a death, a step of a
+ * graft, bytes arriving from a worker or a client, a reply being read. A step picks one of them by chance; the order
+ * within one channel is kept, all else is not. Time passes by an event of its own, or when nothing else can happen.
  *
- * It keeps the port's promises (graftd/port.h) to the letter and no better, and does as the real one where that
- * is allowed to differ: what a worker said before it died is heard first, after a kill it is not heard at all, a resumed message may
- * come from inside process_resume() or later.
+ * It keeps the port's promises (graftd/port.h) to the letter and no better, and does as the real one where that is
+ * allowed to differ: what a worker said before it died is heard first, after a kill it is not heard at all, a resumed
+ * message may come from inside process_resume() or later.
  */
 #ifndef GRAFTD_TESTS_SIM_PORT_SIM_H
 #define GRAFTD_TESTS_SIM_PORT_SIM_H
@@ -32,7 +32,6 @@ struct peer {
 
 struct port_sim_options {
     struct chance *chance;     /* borrowed */
-    struct peer *peers;        /* unused; see port_sim_peer() */
     unsigned fault_one_in;     /* of the things that can fail (spawns, births, timers, streams) one fails; 0: none */
     bool echo;                 /* canary: now and then a reply is sent twice */
     bool (*disk_busy)(void *); /* the store would wake the loop */

@@ -91,7 +91,8 @@ int main(int argc, char **argv)
         snprintf(cursor, sizeof cursor, "%s", graft_client_text(graft_client_item(page, 0), NULL));
         graft_client_free_reply(&page);
     } while (strcmp(cursor, "0") != 0);
-    qsort(pairs, count, sizeof *pairs, by_key);
+    if (count > 0)
+        qsort(pairs, count, sizeof *pairs, by_key);
     for (size_t i = 0; i < count; i++) {
         printf("%s %s\n", pairs[i].key, pairs[i].value);
         free(pairs[i].key);

@@ -1,0 +1,168 @@
+#include "tests/sim/model.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct bytes account_key(unsigned n, char key[GRAFT_SIM_KEY_MAX])
+{
+    return bytes_of(key, (size_t)snprintf(key, GRAFT_SIM_KEY_MAX, "acct:%u", n));
+}
+
+void model_init(struct model *m, struct disk *d)
+{
+    char key[GRAFT_SIM_KEY_MAX], value[24];
+
+    memset(m, 0, sizeof *m);
+    m->clock = 1;
+    snprintf(value, sizeof value, "%d", GRAFT_SIM_BALANCE);
+    for (unsigned i = 0; i < GRAFT_SIM_ACCOUNTS; i++)
+        disk_put(d, account_key(i, key), bytes_str(value));
+}
+
+void model_wrong(struct model *m, const char *format, ...)
+{
+    va_list ap;
+
+    if (m->wrong[0] != '\0')
+        return;
+    va_start(ap, format);
+    vsnprintf(m->wrong, sizeof m->wrong, format, ap);
+    va_end(ap);
+}
+
+static int new_op(struct model *m, struct op op)
+{
+    if (m->op_count == MODEL_OPS_MAX)
+        return -1;
+    m->ops[m->op_count] = op;
+    return (int)m->op_count++;
+}
+
+int model_marks(struct model *m, unsigned parts)
+{
+    return new_op(m, (struct op){ .trace = TRACE_MARKS, .parts = parts });
+}
+
+int model_transfer(struct model *m, unsigned from, unsigned to, unsigned amount)
+{
+    return new_op(m, (struct op){ .trace = TRACE_TRANSFER, .parts = 1, .from = from, .to = to, .amount = amount });
+}
+
+int model_bit(struct model *m, unsigned counter)
+{
+    unsigned bit = m->bits[counter];
+    int op = bit == MODEL_BITS ? -1 : new_op(m, (struct op){ .trace = TRACE_BIT, .counter = counter, .bit = bit });
+
+    if (op >= 0)
+        m->owner[counter][m->bits[counter]++] = (unsigned)op;
+    return op;
+}
+
+void model_answer(struct model *m, int op, enum fate fate)
+{
+    m->ops[op].fate = fate;
+    m->ops[op].answered = ++m->clock;
+    if (fate == FATE_FAILED && m->ops[op].seen != 0)
+        model_wrong(m, "op %d was shown by a reply, and has failed", op);
+}
+
+void model_shows(struct model *m, int id, bool present, uint64_t asked)
+{
+    struct op *op = &m->ops[id];
+
+    if (present && op->fate == FATE_FAILED)
+        model_wrong(m, "op %d has failed, and a reply shows it", id);
+    if (!present && op->seen != 0 && op->seen < asked)
+        model_wrong(m, "op %d was shown by a reply, and a later question did not find it", id);
+    if (!present && op->fate == FATE_DONE && op->answered < asked)
+        model_wrong(m, "op %d was answered OK, and a later question did not find it", id);
+    if (present && op->seen == 0)
+        op->seen = ++m->clock;
+}
+
+void model_shows_counter(struct model *m, unsigned counter, int64_t value, uint64_t asked)
+{
+    for (unsigned i = 0; i < m->bits[counter]; i++)
+        model_shows(m, (int)m->owner[counter][i], (value >> i & 1) != 0, asked);
+    if (value >> m->bits[counter] != 0)
+        model_wrong(m, "counter %u is %" PRId64 ": more was added than anybody asked for", counter, value);
+}
+
+/* ---- the disk ---- */
+
+static bool marks_present(struct model *m, const struct disk *d, unsigned id)
+{
+    char key[GRAFT_SIM_KEY_MAX], text[24];
+    unsigned there = 0;
+
+    snprintf(text, sizeof text, "%u", id);
+    for (unsigned part = 0; part < m->ops[id].parts; part++) {
+        struct image i = disk_get(d, bytes_of(key, (size_t)snprintf(key, sizeof key, "op:%u:%u", id, part)));
+        there += i.present;
+        if (i.present && !bytes_start_with(i.value, bytes_str(text)))
+            model_wrong(m, "%s holds something that nobody wrote there", key);
+    }
+    if (there != 0 && there != m->ops[id].parts)
+        model_wrong(m, "op %u is there in part: %u of its %u marks", id, there, m->ops[id].parts);
+    return there > 0;
+}
+
+static int64_t number_at(struct model *m, const struct disk *d, struct bytes key, bool *there)
+{
+    struct image i = disk_get(d, key);
+    int64_t n = 0;
+
+    *there = i.present;
+    if (i.present && !bytes_to_i64(i.value, &n))
+        model_wrong(m, "%.*s is not a number", (int)key.len, (const char *)key.data);
+    return n;
+}
+
+static void judge_op(struct model *m, unsigned id, bool present)
+{
+    const struct op *op = &m->ops[id];
+
+    if (present && op->fate == FATE_FAILED)
+        model_wrong(m, "op %u was answered with an error, and is on disk", id);
+    if (!present && op->fate == FATE_DONE)
+        model_wrong(m, "op %u was answered OK, and is not on disk", id);
+    if (!present && op->seen != 0)
+        model_wrong(m, "op %u was shown by a reply, and is not on disk", id);
+}
+
+void model_judge(struct model *m, const struct disk *d)
+{
+    int64_t balance[GRAFT_SIM_ACCOUNTS], counters[MODEL_COUNTERS];
+    char key[GRAFT_SIM_KEY_MAX];
+    size_t keys = GRAFT_SIM_ACCOUNTS;
+    bool there;
+
+    for (unsigned i = 0; i < GRAFT_SIM_ACCOUNTS; i++)
+        balance[i] = GRAFT_SIM_BALANCE;
+    for (unsigned i = 0; i < MODEL_COUNTERS; i++) {
+        counters[i] = number_at(m, d, bytes_of(key, (size_t)snprintf(key, sizeof key, "ctr:%u", i)), &there);
+        keys += there;
+        if (counters[i] >> m->bits[i] != 0)
+            model_wrong(m, "counter %u is %" PRId64 " on disk: more was added than anybody asked for", i, counters[i]);
+    }
+    for (unsigned i = 0; i < m->op_count; i++) {
+        const struct op *op = &m->ops[i];
+        bool present = op->trace == TRACE_BIT ? (counters[op->counter] >> op->bit & 1) != 0 : marks_present(m, d, i);
+        judge_op(m, i, present);
+        if (present && op->trace != TRACE_BIT)
+            keys += op->parts;
+        if (present && op->trace == TRACE_TRANSFER) {
+            balance[op->from] -= op->amount;
+            balance[op->to] += op->amount;
+        }
+    }
+    for (unsigned i = 0; i < GRAFT_SIM_ACCOUNTS; i++) {
+        int64_t found = number_at(m, d, account_key(i, key), &there);
+        if (found != balance[i])
+            model_wrong(m, "account %u holds %" PRId64 ", and what took place makes %" PRId64, i, found, balance[i]);
+    }
+    if (disk_key_count(d) != keys)
+        model_wrong(m, "the disk holds %zu keys, and what took place makes %zu", disk_key_count(d), keys);
+}

@@ -1,0 +1,582 @@
+/*
+ * The daemon's whole logic in a simulated world: sim [seed [count]]; 1 and 300 without words.
+ *
+ * A run is a few lives of one daemon over one disk. In each, clients ask at random while workers do their scripted
+ * worst; a life ends in silence (all was answered, nothing can happen any more), by a stop in the middle, by a crash,
+ * or by a disk that fails. After each the model judges the disk as recovery finds it (T1 to T7), and nothing may be
+ * left in memory. A crash is the moment from which nobody hears anything and nothing reaches the disk; the corpse is
+ * then taken apart, so that a sanitizer sees what it leaks.
+ *
+ * Every run is fixed by its seed. One that fails prints it; `sim SEED` repeats it, with SIM_VERBOSE=1 the daemon's log,
+ * too. Then the canaries: runs in which the world breaks a promise of its own must fail (store: a committed effect
+ * never reaches the disk; port: a reply is sent twice). They run without words, and alone with SIM_CANARY=store or
+ * port.
+ *
+ * Linked from tests/sim/{sim,port_sim,graft_sim,client_sim,model,store_mem}.c, graftd/libgraftd.a, txn/libtxn.a,
+ * policy/libpolicy.a and lib/libbase.a; no libuv and no SQLite is in it.
+ */
+#include "graftd/call.h"
+#include "graftd/client.h"
+#include "graftd/objects.h"
+#include "graftd/registry.h"
+#include "graftd/super.h"
+#include "lib/check.h"
+#include "lib/log.h"
+#include "tests/sim/client_sim.h"
+#include "tests/sim/model.h"
+#include "tests/sim/port_sim.h"
+#include "tests/sim/store_mem.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    SEEDS = 300,
+    CANARY_SEEDS = 50, /* within as many a canary must be caught */
+    CLIENTS = 6,
+    LIVES_MAX = 3,
+    REQUESTS_MAX = 60,  /* of one client */
+    STEPS_MAX = 200000, /* of one life; then it hangs */
+    OWNER = 1000,
+    SECONDS_MAX = 3600,
+};
+
+enum canary { CANARY_NONE, CANARY_STORE, CANARY_PORT };
+enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN, ENDINGS };
+
+/* The engine, and a canary in front of it. */
+struct store_sim {
+    struct store store; /* first */
+    struct store *inner;
+    struct chance *chance;
+    bool forgetful;
+    struct store_entry *entries; /* owned; of the commit that was falsified */
+    struct store_effect *effects;
+};
+
+struct world {
+    struct core core; /* first: handlers get it, and find us */
+    struct chance chance;
+    struct model model;
+    struct disk *disk;
+    struct policy *policy;
+    struct objects objects;
+    struct store_sim store;
+    struct port_timer *lock_timer, *drain_timer;
+    bool ready, loaded, closing_clients, leaving, stopped, poisoned, dead;
+    struct client_sim clients[CLIENTS];
+    unsigned client_count; /* connected so far */
+    enum canary canary;
+};
+
+static uint64_t seed_now; /* for last words */
+static char directory[64];
+
+/* ---- the store ---- */
+
+static bool is_mark(const struct store_effect *e) { return bytes_start_with(e->key, bytes_str("op:")); }
+
+/* Leaves out the marks of the last transaction of a commit. */
+static void falsify(struct store_sim *s, struct store_request *r)
+{
+    struct store_entry *last;
+    size_t kept = 0;
+
+    if (r->entry_count == 0 || r->entries[r->entry_count - 1].effect_count == 0 || s->entries != NULL)
+        return;
+    s->entries = calloc(r->entry_count, sizeof *s->entries);
+    memcpy(s->entries, r->entries, r->entry_count * sizeof *s->entries);
+    last = &s->entries[r->entry_count - 1];
+    s->effects = calloc(last->effect_count, sizeof *s->effects);
+    for (size_t i = 0; i < last->effect_count; i++)
+        if (!is_mark(&last->effects[i]))
+            s->effects[kept++] = last->effects[i];
+    last->effects = s->effects;
+    last->effect_count = kept;
+    r->entries = s->entries;
+}
+
+static void store_submit(struct store *store, struct store_request *r)
+{
+    struct store_sim *s = (struct store_sim *)(void *)store;
+
+    if (s->forgetful && r->kind == STORE_COMMIT && chance_one_in(s->chance, 8))
+        falsify(s, r);
+    s->inner->ops->submit(s->inner, r);
+}
+
+static void store_poll(struct store *store)
+{
+    struct store *inner = ((struct store_sim *)(void *)store)->inner;
+
+    inner->ops->poll(inner);
+}
+
+static const struct store_facts *store_facts(const struct store *store)
+{
+    struct store *inner = ((const struct store_sim *)(const void *)store)->inner;
+
+    return inner->ops->facts(inner);
+}
+
+static void store_close(struct store *store)
+{
+    struct store_sim *s = (struct store_sim *)(void *)store;
+
+    s->inner->ops->close(s->inner);
+    free(s->entries);
+    free(s->effects);
+    *s = (struct store_sim){ 0 };
+}
+
+static const struct store_ops store_ops = { store_submit, store_poll, store_facts, store_close };
+
+static bool disk_busy(void *arg)
+{
+    struct world *w = arg;
+
+    return w->store.inner != NULL && store_mem_waiting(w->store.inner) > 0;
+}
+
+/* ---- the daemon, wired as in graftd/main.c ---- */
+
+static void grafts_are_gone(void *owner) { super_stop(((struct world *)owner)->core.super); }
+
+static void drain_step(struct world *w)
+{
+    struct txn_stats s;
+
+    if (!w->core.draining || w->leaving)
+        return;
+    txn_stats(w->core.txns, &s);
+    if (w->core.call_count > 0 || s.open > 0)
+        return;
+    if (!w->closing_clients) {
+        w->closing_clients = true;
+        client_close_all(&w->core);
+    }
+    if (w->core.client_count > 0)
+        return;
+    w->leaving = true;
+    registry_close(w->core.registry, grafts_are_gone);
+}
+
+static void drain_is_over(void *owner)
+{
+    struct world *w = owner;
+
+    call_cancel_all(&w->core, NULL, ERR_KILLED, "was ended: graftd is stopping");
+    port_soon(w->core.port);
+}
+
+static void drain(struct core *core)
+{
+    struct world *w = (struct world *)(void *)core;
+
+    if (core->draining)
+        return;
+    core->draining = true;
+    core->port->ops->timer_start(w->drain_timer, policy_limits(core->policy)->drain_ms);
+    port_soon(core->port);
+}
+
+static void tick(void *owner)
+{
+    struct world *w = owner;
+    int64_t now = port_now_ms(w->core.port), next;
+
+    txn_poll(w->core.txns, now);
+    if (txn_manager_poisoned(w->core.txns) && !w->poisoned) {
+        w->poisoned = true;
+        drain(&w->core);
+    }
+    next = txn_next_deadline_ms(w->core.txns);
+    if (next >= 0)
+        w->core.port->ops->timer_start(w->lock_timer, next > now ? (uint64_t)(next - now) : 0);
+    drain_step(w);
+}
+
+static void wants_tick(void *owner) { port_soon(((struct world *)owner)->core.port); }
+
+static void grafts_are_ready(void *owner) { ((struct world *)owner)->ready = true; }
+
+static void zygote_is_ready(void *owner)
+{
+    struct world *w = owner;
+    struct failure why = { 0 };
+
+    CHECK(registry_new(&w->core, grafts_are_ready, w, &w->core.registry, &why) == OK);
+}
+
+static void zygote_lost(void *owner, const char *why)
+{
+    struct world *w = owner;
+
+    if (!w->leaving)
+        model_wrong(&w->model, "the zygote is lost: %s", why);
+    w->stopped = true;
+}
+
+static const struct super_events super_events = { zygote_is_ready, zygote_lost };
+
+static void open_store(struct world *w)
+{
+    bool tiny = chance_one_in(&w->chance, 2); /* less than a policy may say: small transactions do what large ones do */
+    const struct policy_limits *limits = policy_limits(w->policy);
+    struct txn_options options = {
+        .store = &w->store.store,
+        .key_max = limits->key_max,
+        .value_max = limits->value_max,
+        .lock_wait_ms = limits->lock_wait_ms,
+        .cache_bytes = tiny ? 2000 : limits->cache_bytes,
+        .spill_bytes = tiny ? 500 : limits->spill_bytes,
+        .wanted = wants_tick,
+        .wanted_arg = w,
+    };
+    struct failure why = { 0 };
+
+    w->store = (struct store_sim){ .store.ops = &store_ops, .inner = store_mem_open(w->disk), .chance = &w->chance };
+    w->core.store = &w->store.store;
+    CHECK(txn_manager_new(&options, &w->core.txns, &why) == OK);
+    store_mem_set_delay(w->store.inner, 1 + chance_below(&w->chance, 3));
+    w->store.forgetful = w->canary == CANARY_STORE;
+}
+
+static void open_policy(struct world *w)
+{
+    static const char *const policies[] = {
+        "limit lock-wait 50ms queue 4 drain 1s\ntxn spill 64K\n"
+        "graft default { limit cpu 20ms wall 100ms effects 30\n workers min 1 max 3\n allow read write kv \"*\"\n }\n",
+        "limit lock-wait 5s drain 200ms\ntxn spill 64K\n"
+        "graft default { limit cpu 5ms wall 50ms effects 20\n workers min 2 max 2\n allow read write kv \"*\"\n }\n",
+        "limit queue 64 drain 10s\n"
+        "graft default { limit cpu 50ms wall 1s effects 39\n workers min 1 max 8\n allow read write kv \"*\"\n }\n",
+    };
+    const char *text = policies[chance_below(&w->chance, 3)];
+    struct buf errors;
+    enum err err;
+
+    buf_init(&errors, 64 * 1024);
+    err = policy_parse("sim", bytes_str(text), OWNER, &w->policy, &errors);
+    if (err != OK)
+        fprintf(stderr, "%.*s", (int)buf_len(&errors), (const char *)buf_bytes(&errors).data);
+    CHECK(err == OK);
+    buf_fini(&errors);
+}
+
+static void boot(struct world *w)
+{
+    struct port_sim_options options = {
+        .chance = &w->chance,
+        .echo = w->canary == CANARY_PORT,
+        .disk_busy = disk_busy,
+        .disk = w,
+    };
+    struct failure why = { 0 };
+    struct port *port = port_sim_new(&options);
+
+    w->core = (struct core){ .port = port, .policy = w->policy, .objects = &w->objects, .drain = drain };
+    list_init(&w->core.calls);
+    list_init(&w->core.clients);
+    w->ready = w->loaded = w->closing_clients = w->leaving = w->stopped = w->poisoned = w->dead = false;
+    w->client_count = 0;
+    port->tick = tick;
+    port->tick_owner = w;
+    w->lock_timer = port->ops->timer_new(port, wants_tick, w);
+    w->drain_timer = port->ops->timer_new(port, drain_is_over, w);
+    open_store(w);
+    CHECK(super_new(port, &super_events, w, &w->core.super, &why) == OK);
+}
+
+static void take_apart(struct world *w)
+{
+    const char *left;
+
+    for (unsigned i = 0; i < w->client_count; i++) {
+        peer_forget(&w->clients[i].peer);
+        client_sim_fini(&w->clients[i]);
+    }
+    if (!w->stopped)
+        return; /* it hangs: what it holds is lost */
+    w->core.port->ops->timer_free(&w->lock_timer);
+    w->core.port->ops->timer_free(&w->drain_timer);
+    registry_free(&w->core.registry);
+    super_free(&w->core.super);
+    txn_manager_free(&w->core.txns);
+    w->core.store->ops->close(w->core.store);
+    left = port_sim_free(&w->core.port);
+    if (left != NULL)
+        model_wrong(&w->model, "when all had stopped, %s was left", left);
+}
+
+/* ---- a life ---- */
+
+static bool wrong(const struct world *w) { return w->model.wrong[0] != '\0'; }
+
+/* Until it is so; false: it never is. */
+static bool run_until(struct world *w, const bool *so)
+{
+    for (unsigned i = 0; i < STEPS_MAX && !*so; i++)
+        if (!port_sim_step(w->core.port))
+            break;
+    return *so;
+}
+
+static void bank_is_loaded(void *owner, const struct failure *why, struct graft *g)
+{
+    struct world *w = owner;
+
+    (void)g;
+    CHECK(why->err == OK);
+    w->loaded = true;
+}
+
+static void load_bank(struct world *w)
+{
+    struct failure why = { 0 };
+
+    if (registry_find(w->core.registry, bytes_str("bank")) != NULL || chance_one_in(&w->chance, 10))
+        return;
+    CHECK(graft_load(w->core.registry, bytes_str("bank"), bytes_str("bank 1.0 good\n"), false, OWNER, bank_is_loaded, w,
+                     &why) == OK);
+    if (!run_until(w, &w->loaded))
+        model_wrong(&w->model, "the first graft is never loaded");
+}
+
+static void connect_one(struct world *w)
+{
+    struct principal who = { .uid = OWNER, .gid = OWNER, .pid = 1 };
+    struct client_sim *c = &w->clients[w->client_count];
+
+    if (w->core.draining)
+        return;
+    client_sim_init(c, &w->core, &w->model, &w->chance, 1 + chance_below(&w->chance, REQUESTS_MAX));
+    w->client_count++;
+    port_sim_peer(w->core.port, &c->peer);
+    client_open(&w->core, -1, &who);
+}
+
+static void crash(struct world *w)
+{
+    store_mem_crash(w->store.inner, chance_below(&w->chance, (unsigned)store_mem_waiting(w->store.inner) + 1));
+    w->dead = true;
+    port_sim_set_faults(w->core.port, 0);
+    for (unsigned i = 0; i < w->client_count; i++)
+        peer_forget(&w->clients[i].peer);
+    drain(&w->core);
+}
+
+static void disk_fails(struct world *w)
+{
+    static const enum store_kind kinds[] = { STORE_COMMIT,    STORE_COMMIT,    STORE_GET,  STORE_SCAN,
+                                             STORE_GRAFT_PUT, STORE_GRAFT_DEL, STORE_LIST, STORE_UNDO };
+
+    store_mem_fail_next(w->store.inner, kinds[chance_below(&w->chance, 8)], ERR_STORAGE, false);
+}
+
+static void end_life(struct world *w, enum ending ending)
+{
+    switch (ending) {
+    case END_STOP:
+        drain(&w->core);
+        break;
+    case END_CRASH:
+        crash(w);
+        break;
+    case END_UNKNOWN:
+        store_mem_fail_next(w->store.inner, STORE_COMMIT, ERR_UNKNOWN, chance_one_in(&w->chance, 2));
+        break;
+    default:
+        break;
+    }
+}
+
+static void live(struct world *w, enum ending ending)
+{
+    unsigned clients = 1 + chance_below(&w->chance, CLIENTS), step = 0, end = 50 + chance_below(&w->chance, 2500);
+    bool going = true, bad_disk = chance_one_in(&w->chance, 4);
+
+    for (; going && !w->stopped && !wrong(w) && step < STEPS_MAX; step++) {
+        if (w->client_count < clients && (w->client_count == 0 || chance_one_in(&w->chance, 50)))
+            connect_one(w);
+        if (bad_disk && chance_one_in(&w->chance, 300))
+            disk_fails(w);
+        if (step == end)
+            end_life(w, ending);
+        going = port_sim_step(w->core.port) || (w->client_count < clients && !w->core.draining);
+    }
+    if (step == STEPS_MAX)
+        model_wrong(&w->model, "after %d steps there is no silence", STEPS_MAX);
+}
+
+/* ---- silence ---- */
+
+static void grafts_listed(struct store_request *r) { *(bool *)r->owner = true; }
+
+static void check_graft(struct graft *g, void *user)
+{
+    struct store_request *r = user;
+    bool found = false;
+
+    for (size_t i = 0; i < r->graft_count; i++)
+        found |= strcmp(r->grafts[i].name, g->name) == 0 && strcmp(r->grafts[i].sha256, g->sha256) == 0;
+    if (!found)
+        r->more = true; /* one is not on disk */
+}
+
+/* The grafts that serve are those that a restart would bring back. */
+static void check_grafts(struct world *w)
+{
+    bool listed = false;
+    struct store_request r = { .kind = STORE_GRAFT_LIST, .done = grafts_listed, .owner = &listed };
+
+    w->store.inner->ops->submit(w->store.inner, &r);
+    while (!listed)
+        w->store.inner->ops->poll(w->store.inner);
+    registry_each(w->core.registry, check_graft, &r);
+    if (r.why.err == OK && (r.more || r.graft_count != registry_count(w->core.registry)))
+        model_wrong(&w->model, "%zu grafts are loaded and %zu on disk, or not the same ones",
+                    registry_count(w->core.registry), r.graft_count);
+    store_request_fini(&r);
+}
+
+static void check_silence(struct world *w)
+{
+    struct txn_stats s;
+
+    for (unsigned i = 0; i < w->client_count; i++)
+        if (!client_sim_done(&w->clients[i]))
+            model_wrong(&w->model, "client %u is still connected in silence, %u of its requests unanswered", i,
+                        w->clients[i].asked_count);
+    txn_stats(w->core.txns, &s);
+    if (w->core.call_count > 0 || w->core.client_count > 0 || s.open > 0)
+        model_wrong(&w->model, "silence, and there are %zu calls, %zu clients, %llu transactions", w->core.call_count,
+                    w->core.client_count, (unsigned long long)s.open);
+    if (!wrong(w) && !w->core.draining)
+        check_grafts(w);
+}
+
+/* What recovery makes of the disk. */
+static void judge_disk(struct world *w)
+{
+    struct store *s = store_mem_open(w->disk);
+
+    s->ops->close(s);
+    model_judge(&w->model, w->disk);
+}
+
+static void run_life(struct world *w)
+{
+    enum ending ending = (enum ending)chance_below(&w->chance, ENDINGS);
+
+    boot(w);
+    if (!run_until(w, &w->ready))
+        model_wrong(&w->model, "the daemon is never ready");
+    if (!wrong(w))
+        load_bank(w);
+    if (chance_one_in(&w->chance, 3))
+        port_sim_set_faults(w->core.port, 30 + chance_below(&w->chance, 200));
+    if (!wrong(w))
+        live(w, ending);
+    if (!wrong(w) && !w->stopped)
+        check_silence(w);
+    drain(&w->core);
+    if (!run_until(w, &w->stopped))
+        model_wrong(&w->model, "it never stops");
+    take_apart(w);
+    if (!wrong(w))
+        judge_disk(w);
+}
+
+/* ---- a run ---- */
+
+static bool run_seed(uint64_t seed, enum canary canary)
+{
+    static struct world w;
+    unsigned lives;
+    bool good;
+
+    seed_now = seed;
+    w = (struct world){ .chance = { seed }, .canary = canary, .disk = disk_new() };
+    w.objects.directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(w.objects.directory >= 0);
+    model_init(&w.model, w.disk);
+    open_policy(&w);
+    lives = 1 + chance_below(&w.chance, LIVES_MAX);
+    while (lives-- > 0 && !wrong(&w))
+        run_life(&w);
+    good = !wrong(&w);
+    if (!good && canary == CANARY_NONE)
+        fprintf(stderr, "sim: seed %llu: %s\n     again: sim %llu\n", (unsigned long long)seed, w.model.wrong,
+                (unsigned long long)seed);
+    policy_free(&w.policy);
+    objects_close(&w.objects);
+    if (w.store.inner == NULL)
+        disk_free(&w.disk);
+    return good;
+}
+
+static bool run_canary(enum canary canary, const char *name, uint64_t seed)
+{
+    for (uint64_t i = 0; i < CANARY_SEEDS; i++)
+        if (!run_seed(seed + i, canary)) {
+            printf("sim: canary %s is caught at seed %llu\n", name, (unsigned long long)(seed + i));
+            return true;
+        }
+    fprintf(stderr, "sim: canary %s was not caught in %d seeds: the checks are blind\n", name, CANARY_SEEDS);
+    return false;
+}
+
+static void last_words(int signum)
+{
+    char text[96];
+    int n = snprintf(text, sizeof text, "sim: seed %llu ended by signal %d\n", (unsigned long long)seed_now, signum);
+
+    if (write(STDERR_FILENO, text, (size_t)n) < 0)
+        _exit(EXIT_FAILURE);
+    signal(signum, SIG_DFL);
+    raise(signum);
+}
+
+static void remove_directory(void)
+{
+    DIR *d = opendir(directory);
+    struct dirent *e;
+
+    while (d != NULL && (e = readdir(d)) != NULL)
+        (void)unlinkat(dirfd(d), e->d_name, 0);
+    if (d != NULL)
+        closedir(d);
+    rmdir(directory);
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : argc > 1 ? 1 : SEEDS;
+    const char *canary = getenv("SIM_CANARY");
+    bool all = argc == 1 || canary != NULL, good = true;
+
+    signal(SIGABRT, last_words);
+    signal(SIGALRM, last_words);
+    alarm(argc > 1 ? SECONDS_MAX : 300);
+    log_threshold(getenv("SIM_VERBOSE") != NULL ? LOG_DEBUG : LOG_ERROR + 1);
+    snprintf(directory, sizeof directory, "/tmp/graftd-sim-XXXXXX");
+    CHECK(mkdtemp(directory) != NULL);
+    for (uint64_t i = 0; canary == NULL && i < count; i++)
+        good &= run_seed(seed + i, CANARY_NONE);
+    if (all && (canary == NULL || strcmp(canary, "port") != 0))
+        good &= run_canary(CANARY_STORE, "store", seed);
+    if (all && (canary == NULL || strcmp(canary, "store") != 0))
+        good &= run_canary(CANARY_PORT, "port", seed);
+    remove_directory();
+    if (canary == NULL)
+        printf("sim: seeds %llu to %llu %s\n", (unsigned long long)seed, (unsigned long long)(seed + count - 1),
+               good ? "are good" : "FAILED");
+    return good ? EXIT_SUCCESS : EXIT_FAILURE;
+}
