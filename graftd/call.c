@@ -146,7 +146,7 @@ static void call_abort(struct call *c)
     if (c->worker != NULL) {
         if (ran) {
             measure_cpu(c);
-            worker_kill(&c->worker, c->why.text);
+            worker_kill(&c->worker, c->why.text, c->why.err == ERR_ABORTED);
         } else {
             worker_give(&c->worker); /* it never saw the call */
         }

@@ -3,7 +3,8 @@
  *
  * The daemon's logic reaches the machine through this and nothing else, so that tests/sim can run it
  * in a simulated world, with crashes wherever it likes. The real world is port_uv.c (libuv) with
- * stream.c and process.c. All callbacks come from the loop, never from inside a call into the port.
+ * stream.c and process.c. Callbacks come from the loop, not from inside a call into the port; but process_resume() gives the
+ * message that was held at once.
  */
 #ifndef GRAFTD_PORT_H
 #define GRAFTD_PORT_H

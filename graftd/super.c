@@ -15,6 +15,7 @@ enum {
     BACKOFF_MS_MAX = 5000,
     WORKER_CPU_S = 60,       /* a worker older than this in CPU time is replaced between two calls, */
     WORKER_CPU_S_SLACK = 5,  /* so that RLIMIT_CPU, this much above that and a call's limit, is met by runaways alone */
+    INTRODUCE_MS_MAX = 10000, /* a template must have said what its graft is */
     WORDS_MAX = 256,         /* bytes kept of a worker's last words */
     WALLS_MAX = 512,
     START_MS_MIN = 1000,     /* graft_init may take the graft's wall limit, and at least this */
@@ -56,7 +57,7 @@ struct pool {
     size_t queue_max, queue_len;
     struct list idle, others; /* workers; idle: the one used last is first */
     struct list waiting;      /* worker_wait */
-    struct port_timer *timer; /* back-off, and the last step of closing */
+    struct port_timer *timer; /* the template's first word, then back-off, and the last step of closing */
     uint64_t backoff_ms;
     bool backing_off;
 };
@@ -142,7 +143,7 @@ static void worker_move(struct worker *w, enum worker_state next)
 }
 
 /* Ends it for what it said or did. What it was doing, if anything, has failed. */
-static void worker_condemn(struct worker *w, const char *why)
+static void worker_condemn(struct worker *w, const char *why, enum log_level level)
 {
     const struct worker_events *events = w->events;
     unsigned was = w->state;
@@ -154,7 +155,7 @@ static void worker_condemn(struct worker *w, const char *why)
     w->events = NULL;
     w->pool->super->port->ops->process_kill(w->process);
     w->pool->super->stats.killed++;
-    log_line(w->pool->closing ? LOG_DEBUG : LOG_INFO, "%s: worker %d killed: %s", w->pool->label,
+    log_line(w->pool->closing ? LOG_DEBUG : level, "%s: worker %d killed: %s", w->pool->label,
              (int)w->pool->super->port->ops->process_pid(w->process), why);
     if (was == BUSY && events != NULL)
         events->died(w->owner, w->words);
@@ -204,7 +205,7 @@ static bool worker_message(void *owner, uint8_t number, struct bytes body)
     if (w->state == STARTING && number == WIRE_LOG)
         worker_log(w, body);
     else if (w->state != STARTING || number == WIRE_MEMORY || number != WIRE_READY || !worker_came_up(w, body))
-        worker_condemn(w, "spoke out of turn");
+        worker_condemn(w, "spoke out of turn", LOG_INFO);
     return true;
 }
 
@@ -214,7 +215,7 @@ static void worker_broken(void *owner, const char *what)
     char text[WORDS_MAX];
 
     snprintf(text, sizeof text, "broke the protocol: %s", what);
-    worker_condemn(w, text);
+    worker_condemn(w, text, LOG_INFO);
 }
 
 static void worker_died(void *owner, const struct obituary *o)
@@ -246,7 +247,7 @@ static void worker_died(void *owner, const struct obituary *o)
 
 static const struct process_events worker_process_events = { worker_message, worker_broken, worker_died };
 
-static void start_took_too_long(void *owner) { worker_condemn(owner, "did not finish graft_init in time"); }
+static void start_took_too_long(void *owner) { worker_condemn(owner, "did not finish graft_init in time", LOG_INFO); }
 
 static enum err worker_start(struct pool *p, struct failure *why)
 {
@@ -362,6 +363,10 @@ static void pool_timer(void *owner)
     struct pool *p = owner;
 
     p->backing_off = false;
+    if (!p->introduced && !p->closing) {
+        pool_fail(p, ERR_BADGRAFT, "the process that opened it did not say what it is in time");
+        return;
+    }
     pool_fill(p);
     if (p->live == 0 && p->backing_off)
         refuse_waiting(p, ERR_BUSY, "no worker can be started now; try again later");
@@ -391,6 +396,7 @@ static bool template_message(void *owner, uint8_t number, struct bytes body)
         return true;
     if (number == WIRE_MANIFEST && !p->introduced && wire_read_MANIFEST(body, &manifest)) {
         p->introduced = true;
+        p->super->port->ops->timer_stop(p->timer);
         p->events->manifest(p->owner, manifest.text);
     } else if (number == WIRE_REFUSED && wire_read_REFUSED(body, &refused)) {
         pool_fail(p, ERR_BADGRAFT, bytes_show(refused.text, text, sizeof text));
@@ -445,6 +451,7 @@ enum err pool_open(struct super *s, int file, const char *label, const struct po
         free(p);
         return fail(why, ERR_NOMEM, "no memory for the graft");
     }
+    s->port->ops->timer_start(p->timer, INTRODUCE_MS_MAX);
     *out = p;
     return OK;
 }
@@ -475,10 +482,10 @@ void pool_close(struct pool *p)
     refuse_waiting(p, ERR_NOGRAFT, "is being unloaded");
     list_each(node, &p->idle) {
         struct worker *w = list_entry(node, struct worker, link);
-        worker_kill(&w, gone);
+        worker_condemn(w, gone, LOG_DEBUG);
     }
     list_each(node, &p->others)
-        worker_condemn(list_entry(node, struct worker, link), gone);
+        worker_condemn(list_entry(node, struct worker, link), gone, LOG_DEBUG);
     if (p->template != NULL)
         port->ops->process_kill(p->template);
     port->ops->timer_start(p->timer, 0);
@@ -535,19 +542,19 @@ void worker_give(struct worker **worker)
     w->events = NULL;
     worker_move(w, IDLE);
     if (p->super->port->ops->process_said_more(w->process))
-        worker_condemn(w, "spoke on after its call had ended");
+        worker_condemn(w, "spoke on after its call had ended", LOG_INFO);
     else if (p->super->port->ops->process_cpu_us(w->process) > WORKER_CPU_S * 1000000ull)
-        worker_condemn(w, "is old, and replaced by a new one");
+        worker_condemn(w, "is old, and replaced by a new one", LOG_INFO);
     pool_serve(p);
 }
 
-void worker_kill(struct worker **worker, const char *why)
+void worker_kill(struct worker **worker, const char *why, bool expected)
 {
     struct worker *w = *worker;
 
     *worker = NULL;
     w->events = NULL; /* its user knows */
-    worker_condemn(w, why);
+    worker_condemn(w, why, expected ? LOG_DEBUG : LOG_INFO);
 }
 
 /* ---- the zygote ---- */

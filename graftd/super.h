@@ -66,8 +66,8 @@ void worker_use(struct worker *w, const struct worker_events *events, void *owne
 struct port_process *worker_process(struct worker *w);
 /* Back, unharmed: its call went well. */
 void worker_give(struct worker **w);
-/* Killed. Nothing that it says is heard any more. */
-void worker_kill(struct worker **w, const char *why);
+/* Killed. Nothing that it says is heard any more. expected: a call that only said no, which is not worth a line in the log. */
+void worker_kill(struct worker **w, const char *why, bool expected);
 
 struct super_stats {
     uint64_t workers, forked, killed, died;

@@ -8,7 +8,7 @@ graft denied {
     allow read kv "read:*"
     deny write kv "naughty:frozen*"
 }
-graft bank { limit wall 5s; allow read write kv "acct:*" "bystander:*" }
+graft bank { limit wall 20s cpu 5s; allow read write kv "acct:*" "bystander:*" }
 graft harmless { limit cpu 50ms }
 graft ratelimit { deny read kv "rate:secret" }
 END

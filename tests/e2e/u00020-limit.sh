@@ -3,11 +3,12 @@
 . "$(dirname "$0")/lib.sh"
 cat >"$dir/policy" <<'END'
 graft default {
-    limit cpu 60ms wall 300ms memory 8M effects 100
+    limit cpu 60ms wall 20s memory 8M effects 100
     allow read write kv "*"
 }
-graft bank { limit wall 5s; limit cpu 5s }
-graft leak { limit wall 5s; limit cpu 5s }
+graft sleep { limit wall 300ms }
+graft bank { limit cpu 5s }
+graft leak { limit cpu 5s }
 END
 start
 load_graft "$TOP/grafts/bank/bank.c"

@@ -39,15 +39,16 @@ enum {
     SEEDS = 300,
     CANARY_SEEDS = 50, /* within as many a canary must be caught */
     CLIENTS = 6,
-    LIVES_MAX = 3,
-    REQUESTS_MAX = 60,  /* of one client */
-    STEPS_MAX = 200000, /* of one life; then it hangs */
+    LIVES_MAX = 4,
+    CRASH_STEPS_MAX = 500, /* to wait for a good moment */
+    REQUESTS_MAX = 60,     /* of one client */
+    STEPS_MAX = 200000,    /* of one life; then it hangs */
     OWNER = 1000,
     SECONDS_MAX = 3600,
 };
 
 enum canary { CANARY_NONE, CANARY_STORE, CANARY_PORT };
-enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN, ENDINGS };
+enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN };
 
 /* The engine, and a canary in front of it. */
 struct store_sim {
@@ -68,7 +69,7 @@ struct world {
     struct objects objects;
     struct store_sim store;
     struct port_timer *lock_timer, *drain_timer;
-    bool ready, loaded, closing_clients, leaving, stopped, poisoned, dead;
+    bool ready, loaded, ended, closing_clients, leaving, stopped, poisoned;
     struct client_sim clients[CLIENTS];
     unsigned client_count; /* connected so far */
     enum canary canary;
@@ -243,7 +244,7 @@ static void open_store(struct world *w)
     w->store = (struct store_sim){ .store.ops = &store_ops, .inner = store_mem_open(w->disk), .chance = &w->chance };
     w->core.store = &w->store.store;
     CHECK(txn_manager_new(&options, &w->core.txns, &why) == OK);
-    store_mem_set_delay(w->store.inner, 1 + chance_below(&w->chance, 3));
+    store_mem_set_delay(w->store.inner, 1 + chance_below(&w->chance, 6));
     w->store.forgetful = w->canary == CANARY_STORE;
 }
 
@@ -283,7 +284,7 @@ static void boot(struct world *w)
     w->core = (struct core){ .port = port, .policy = w->policy, .objects = &w->objects, .drain = drain };
     list_init(&w->core.calls);
     list_init(&w->core.clients);
-    w->ready = w->loaded = w->closing_clients = w->leaving = w->stopped = w->poisoned = w->dead = false;
+    w->ready = w->loaded = w->ended = w->closing_clients = w->leaving = w->stopped = w->poisoned = false;
     w->client_count = 0;
     port->tick = tick;
     port->tick_owner = w;
@@ -364,7 +365,6 @@ static void connect_one(struct world *w)
 static void crash(struct world *w)
 {
     store_mem_crash(w->store.inner, chance_below(&w->chance, (unsigned)store_mem_waiting(w->store.inner) + 1));
-    w->dead = true;
     port_sim_set_faults(w->core.port, 0);
     for (unsigned i = 0; i < w->client_count; i++)
         peer_forget(&w->clients[i].peer);
@@ -396,6 +396,12 @@ static void end_life(struct world *w, enum ending ending)
     }
 }
 
+/* A crash is worth most while the disk is behind. */
+static bool moment_has_come(struct world *w, enum ending ending)
+{
+    return ending != END_CRASH || (disk_busy(w) && chance_one_in(&w->chance, 3));
+}
+
 static void live(struct world *w, enum ending ending)
 {
     unsigned clients = 1 + chance_below(&w->chance, CLIENTS), step = 0, end = 50 + chance_below(&w->chance, 2500);
@@ -406,8 +412,10 @@ static void live(struct world *w, enum ending ending)
             connect_one(w);
         if (bad_disk && chance_one_in(&w->chance, 300))
             disk_fails(w);
-        if (step == end)
+        if (step >= end && !w->ended && (step == end + CRASH_STEPS_MAX || moment_has_come(w, ending))) {
+            w->ended = true;
             end_life(w, ending);
+        }
         going = port_sim_step(w->core.port) || (w->client_count < clients && !w->core.draining);
     }
     if (step == STEPS_MAX)
@@ -472,7 +480,9 @@ static void judge_disk(struct world *w)
 
 static void run_life(struct world *w)
 {
-    enum ending ending = (enum ending)chance_below(&w->chance, ENDINGS);
+    static const enum ending endings[] = { END_SILENCE, END_SILENCE, END_STOP,   END_CRASH,
+                                           END_CRASH,   END_CRASH,   END_UNKNOWN };
+    enum ending ending = endings[chance_below(&w->chance, 7)];
 
     boot(w);
     if (!run_until(w, &w->ready))
@@ -543,6 +553,17 @@ static void last_words(int signum)
     raise(signum);
 }
 
+static void prepare_last_words(void)
+{
+    struct sigaction before;
+
+    signal(SIGABRT, last_words);
+    signal(SIGALRM, last_words);
+    if (sigaction(SIGSEGV, NULL, &before) == 0 &&
+        before.sa_handler == SIG_DFL) /* else a sanitizer's, which says more */
+        signal(SIGSEGV, last_words);
+}
+
 static void remove_directory(void)
 {
     DIR *d = opendir(directory);
@@ -562,8 +583,7 @@ int main(int argc, char **argv)
     const char *canary = getenv("SIM_CANARY");
     bool all = argc == 1 || canary != NULL, good = true;
 
-    signal(SIGABRT, last_words);
-    signal(SIGALRM, last_words);
+    prepare_last_words();
     alarm(argc > 1 ? SECONDS_MAX : 300);
     log_threshold(getenv("SIM_VERBOSE") != NULL ? LOG_DEBUG : LOG_ERROR + 1);
     snprintf(directory, sizeof directory, "/tmp/graftd-sim-XXXXXX");
