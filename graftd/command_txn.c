@@ -130,13 +130,16 @@ static void list_done(struct store_request *s)
     request_done(r);
 }
 
+/* Ids are SQLite's, which end at 2^63 - 1. */
+static bool read_id(struct bytes arg, uint64_t *id) { return bytes_to_u64(arg, id) && *id <= INT64_MAX; }
+
 static void txn_cmd_list(struct request *r)
 {
     uint64_t count = LIST_COUNT_DEFAULT, before = 0;
 
     for (size_t i = 2; i < r->argc; i += 2) {
         bool good = i + 1 < r->argc && ((arg_is(r->argv[i], "COUNT") && bytes_to_u64(r->argv[i + 1], &count) && count > 0) ||
-                                        (arg_is(r->argv[i], "BEFORE") && bytes_to_u64(r->argv[i + 1], &before)));
+                                        (arg_is(r->argv[i], "BEFORE") && read_id(r->argv[i + 1], &before)));
         if (!good) {
             command_usage(r);
             return;
@@ -197,7 +200,7 @@ static void show_done(struct store_request *s)
 
 static bool id_argument(struct request *r, uint64_t *id)
 {
-    if (r->argc == 3 && bytes_to_u64(r->argv[2], id) && *id > 0)
+    if (r->argc == 3 && read_id(r->argv[2], id) && *id > 0)
         return true;
     command_usage(r);
     return false;
