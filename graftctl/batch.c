@@ -123,6 +123,12 @@ enum err batch_command(const struct json_list *words, const struct batch_options
     }
     if (options->readonly)
         err = add_text(err, command, "READONLY");
+    if (options->dry_run)
+        err = add_text(err, command, "DRYRUN");
+    if (options->token != NULL) {
+        err = add_text(err, command, "IDEM");
+        err = add_text(err, command, options->token);
+    }
     err = add_text(err, command, "ARGS");
     if (err == OK)
         err = add_words(command, words, 1 + keys, words->count);

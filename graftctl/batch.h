@@ -18,6 +18,8 @@ struct batch_options {
     size_t keys;         /* the first so many arguments are declared keys */
     bool readonly;       /* any effect fails the call */
     const char *timeout; /* milliseconds as text, or NULL */
+    const char *token;   /* of one call alone, or NULL */
+    bool dry_run;        /* the same */
 };
 
 /* Reads one line: a JSON array when it begins with "[", else words with tabs between them. The words are the function

@@ -4,6 +4,7 @@
 #include "graftctl/json.h"
 #include "graftctl/show.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +15,11 @@ static enum outcome read_options(const struct invocation *in, struct batch_optio
 
     if (outcome == OUTCOME_DONE)
         outcome = option_number(in, "timeout", INT32_MAX, &timeout_ms);
-    *o = (struct batch_options){ (size_t)keys, option_given(in, "ro"), option_value(in, "timeout") };
+    *o = (struct batch_options){ .keys = (size_t)keys,
+                                 .readonly = option_given(in, "ro"),
+                                 .timeout = option_value(in, "timeout"),
+                                 .token = option_value(in, "idem"),
+                                 .dry_run = option_given(in, "dry-run") };
     if (outcome == OUTCOME_DONE && timeout_ms == 0)
         outcome = usage_error(in, "--timeout 0: a call takes at least 1 ms");
     return outcome;
@@ -53,6 +58,15 @@ static enum outcome ask_list(struct invocation *in, const struct json_list *comm
     return outcome;
 }
 
+/* The reply as ever, an empty line, what would change. */
+static enum outcome show_tried(const graft_reply *tried)
+{
+    enum outcome outcome = show_reply(show_find(tried, "reply"));
+
+    putchar('\n');
+    return outcome == OUTCOME_DONE ? show_effects(show_find(tried, "effects")) : outcome;
+}
+
 static enum outcome call_once(struct invocation *in, struct batch_options *options)
 {
     struct json_list words, command;
@@ -69,7 +83,9 @@ static enum outcome call_once(struct invocation *in, struct batch_options *optio
     else
         outcome = ask_list(in, &command, &reply);
     if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply) : show_reply(reply);
+        outcome = option_given(in, "json") ? show_json(reply)
+                  : options->dry_run       ? show_tried(reply)
+                                           : show_reply(reply);
     graft_client_free_reply(&reply);
     json_list_fini(&command);
     json_list_fini(&words);
@@ -86,6 +102,8 @@ enum outcome command_call(struct invocation *in)
         return outcome;
     if (path != NULL && (in->arg_count > 0 || option_given(in, "key")))
         return usage_error(in, "with --batch the functions, keys and arguments come from the file");
+    if (path != NULL && (options.dry_run || options.token != NULL))
+        return usage_error(in, "--dry-run and --idem are for one call, not for --batch");
     if (path != NULL)
         return batch_run(in, path, &options, option_given(in, "json"));
     if (in->arg_count == 0)

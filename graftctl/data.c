@@ -12,7 +12,8 @@ enum outcome command_get(struct invocation *in)
 {
     graft_reply *reply = NULL;
     struct bytes value;
-    enum outcome outcome = ask(in, &reply, "GET", in->args[0], NULL);
+    const char *at = option_value(in, "at");
+    enum outcome outcome = ask(in, &reply, at == NULL ? "GET" : "GETAT", in->args[0], at, NULL);
 
     if (outcome != OUTCOME_DONE)
         return outcome;
@@ -20,7 +21,7 @@ enum outcome command_get(struct invocation *in)
     if (option_given(in, "json"))
         outcome = show_json(reply);
     else if (graft_client_kind(reply) == GRAFT_REPLY_NIL)
-        outcome = complain("there is no key %s", in->args[0]);
+        outcome = complain(at == NULL ? "there is no key %s" : "there was no key %s", in->args[0]);
     else if (option_given(in, "raw"))
         fwrite(value.data, 1, value.len, stdout);
     else

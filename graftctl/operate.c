@@ -1,4 +1,4 @@
-/* Looking at and keeping graftd: transactions, policy, figures, backup, shutdown. */
+/* Looking at and keeping graftd: policy, figures, backup, shutdown. */
 #include "graftctl/ask.h"
 #include "graftctl/json.h"
 #include "graftctl/show.h"
@@ -15,89 +15,6 @@ enum {
     STAT_MAX = 4 * 1024 * 1024,      /* bytes of JSON */
 };
 
-/* ---- transactions ---- */
-
-static const struct field txn_fields[] = {
-    { "ID", "id" },
-    { "OUTCOME", "outcome|state" },
-    { "FUNCTION", "function" },
-    { "VERSION", "version" },
-    { "UID", "uid" },
-    { "BEGUN", "begun" },
-    { "MS", "ms" },
-    { "EFFECTS", "effects" },
-    { "ERROR", "error" },
-};
-
-enum { TXN_FIELD_COUNT = sizeof txn_fields / sizeof txn_fields[0] };
-
-enum outcome command_txn_list(struct invocation *in)
-{
-    const char *count = option_value(in, "count"), *before = option_value(in, "before");
-    const char *words[7] = { "TXN", "LIST", NULL };
-    graft_client_bytes bytes[7];
-    graft_reply *reply = NULL;
-    uint64_t number;
-    size_t n = 2;
-    enum outcome outcome = option_number(in, "count", UINT32_MAX, &number);
-
-    if (outcome == OUTCOME_DONE)
-        outcome = option_number(in, "before", INT64_MAX, &number);
-    if (outcome != OUTCOME_DONE)
-        return outcome;
-    if (count != NULL) {
-        words[n++] = "COUNT";
-        words[n++] = count;
-    }
-    if (before != NULL) {
-        words[n++] = "BEFORE";
-        words[n++] = before;
-    }
-    for (size_t i = 0; i < n; i++)
-        bytes[i] = (graft_client_bytes){ words[i], strlen(words[i]) };
-    outcome = ask_bytes(in, &reply, n, bytes);
-    if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply) : show_rows(reply, txn_fields, TXN_FIELD_COUNT, "-");
-    graft_client_free_reply(&reply);
-    return outcome;
-}
-
-static enum outcome show_txn(const graft_reply *reply)
-{
-    static const struct field fields[] = {
-        { "id", "id" },
-        { "outcome", "outcome|state" },
-        { "function", "function" },
-        { "version", "version" },
-        { "uid", "uid" },
-        { "begun", "begun" },
-        { "ms", "ms" },
-        { "effects", "effects" },
-        { "error", "error" },
-    };
-    static const struct field effect_fields[] = {
-        { "SEQ", "seq" }, { "RESOURCE", "resource" }, { "KEY", "key" }, { "BEFORE", "before" }, { "AFTER", "after" },
-    };
-    const graft_reply *effects = show_find(reply, "effects_list");
-    enum outcome outcome = show_fields(reply, fields, sizeof fields / sizeof fields[0]);
-
-    if (outcome != OUTCOME_DONE || graft_client_count(effects) == 0)
-        return outcome;
-    putchar('\n');
-    return show_rows(effects, effect_fields, sizeof effect_fields / sizeof effect_fields[0], "(nil)");
-}
-
-enum outcome command_txn_show(struct invocation *in)
-{
-    graft_reply *reply = NULL;
-    enum outcome outcome = ask(in, &reply, "TXN", "SHOW", in->args[0], NULL);
-
-    if (outcome == OUTCOME_DONE)
-        outcome = option_given(in, "json") ? show_json(reply) : show_txn(reply);
-    graft_client_free_reply(&reply);
-    return outcome;
-}
-
 /* Asks, and prints the reply by its shape. */
 static enum outcome ask_and_show(struct invocation *in, const char *first, const char *second, const char *third)
 {
@@ -109,8 +26,6 @@ static enum outcome ask_and_show(struct invocation *in, const char *first, const
     graft_client_free_reply(&reply);
     return outcome;
 }
-
-enum outcome command_txn_kill(struct invocation *in) { return ask_and_show(in, "TXN", "KILL", in->args[0]); }
 
 /* ---- policy ---- */
 

@@ -29,6 +29,9 @@ enum outcome show_fields(const graft_reply *reply, const struct field *fields, s
 /* By its shape: a value; an array of values, or a map of values, one a line; an array of flat arrays, a row each; else
  * JSON. */
 enum outcome show_reply(const graft_reply *reply);
+/* What was changed, a line each: "+ key: value", "- key: value", "~ key: before → after"; long values are cut. The
+ * items are maps with key, before and after. */
+enum outcome show_effects(const graft_reply *effects);
 /* One line. */
 enum outcome show_text(struct bytes text);
 /* A text of many lines, as it is but safe for a terminal when it goes there. */

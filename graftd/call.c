@@ -1,75 +1,32 @@
-#include "graftd/call.h"
+/* See call.h for the states, and call_impl.h for what is where. */
+#include "graftd/call_impl.h"
 
-#include "graftd/hostcall.h"
-#include "graftd/registry.h"
-#include "lib/log.h"
-#include "lib/state.h"
 #include "lib/value.h"
 #include "lib/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-/* What is true in a state:
- *                worker   txn     deadline timer
- *     QUEUED     no       no      only with a TIMEOUT
- *     FETCHING   yes      open    runs
- *     RUNNING    yes      open    runs
- *     COMMITTING no       given   stopped
- *     ABORTING   no       given   stopped
- *     DONE       no       no      freed */
-enum call_state { QUEUED, FETCHING, RUNNING, COMMITTING, ABORTING, DONE };
 
 static const struct state call_states[] = {
-    [QUEUED] = { "queued", STATE_BIT(FETCHING) | STATE_BIT(ABORTING) },
-    [FETCHING] = { "fetching", STATE_BIT(RUNNING) | STATE_BIT(ABORTING) },
-    [RUNNING] = { "running", STATE_BIT(COMMITTING) | STATE_BIT(ABORTING) },
+    [QUEUED] = { "queued", STATE_BIT(FETCHING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
+    [FETCHING] = { "fetching", STATE_BIT(RUNNING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
+    [RUNNING] = { "running", STATE_BIT(COMMITTING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
     [COMMITTING] = { "committing", STATE_BIT(DONE) },
     [ABORTING] = { "aborting", STATE_BIT(DONE) | STATE_BIT(QUEUED) },
     [DONE] = { "done", 0 },
 };
 
-enum {
-    LABEL_MAX = 2 * MANIFEST_NAME_MAX + 2,
-    DONE_REPLIED = 0, /* wire_DONE.how */
-    DONE_ABORTED = 1,
-    DONE_CODE = 2,
-};
+void call_move(struct call *c, enum call_state next) { state_move(call_states, &c->state, next); }
 
-struct call {
-    struct list link; /* core->calls */
-    struct core *core;
-    const struct call_events *events;
-    void *owner;
-    unsigned state;
-    struct graft *graft; /* held */
-    const struct manifest_function *function;
-    struct call_request request;
-    struct principal who;
-    struct worker *worker;
-    bool tainted; /* the worker spoke before it was asked: not one to give back */
-    struct worker_wait wait;
-    struct txn *txn;
-    uint64_t txn_id;
-    struct hostcall_context host;
-    struct port_timer *timer;
-    int64_t begun_us;
-    int64_t wall_begin_ms, wall_end_ms; /* monotonic; end 0: no deadline yet */
-    uint64_t wall_limit_ms, cpu_limit_ms;
-    uint64_t cpu_before_us, cpu_us;
-    size_t *order; /* declared keys, sorted; fetched so far: */
-    size_t fetched;
-    unsigned retries; /* after deadlocks */
-    bool retrying;    /* ABORTING, and then from the beginning */
-    struct failure why;
-    struct buf reply;
-    char label[LABEL_MAX];
-};
+static bool is_nested(const struct call *c) { return c->hold != &c->own; }
 
-static void call_fetch(struct call *c);
-static void call_again(struct call *c);
+uint64_t call_measure(struct call *c)
+{
+    uint64_t us = c->core->port->ops->process_cpu_us(worker_process(c->worker)) - c->cpu_before_us + c->children_cpu_us;
+
+    return c->child != NULL && c->child->state == RUNNING ? us + call_measure(c->child) : us;
+}
 
 /* ---- the end ---- */
 
@@ -78,36 +35,73 @@ static void compose_error(struct call *c, uint64_t undone, struct failure *out)
 {
     const char *gap = c->why.err == ERR_ABORTED ? ": " : " ", *space = c->host.facts[0] != '\0' ? " " : "";
 
-    if (c->txn_id == 0)
-        fail(out, c->why.err, "%s%s%s%s%s%s", c->label, gap, c->why.text, space[0] != '\0' ? "." : "", space, c->host.facts);
+    if (c->txn_id == 0 || c->request.inner) /* whoever called it says what became of the transaction */
+        fail(out, c->why.err, "%s%s%s%s%s%s", c->label, gap, c->why.text, space[0] != '\0' ? "." : "", space,
+             c->host.facts);
     else
         fail(out, c->why.err, "%s%s%s; rolled back. txn=%" PRIu64 " undone=%" PRIu64 "%s%s", c->label, gap, c->why.text,
              c->txn_id, undone, space, c->host.facts);
 }
 
-static void call_finish(struct call *c, const struct failure *why)
+static void call_free(struct call *c)
 {
-    struct core *core = c->core;
-
-    state_move(call_states, &c->state, DONE);
-    c->graft->calls++;
-    core->stats.calls++;
-    if (why->err != OK) {
-        c->graft->failed++;
-        core->stats.failed[why->err]++;
-    } else {
-        core->stats.committed++;
-    }
-    list_remove(&c->link);
-    core->call_count--;
-    if (core->draining)
-        port_soon(core->port); /* the drain goes on in a tick, and this may be what it waited for */
-    c->events->done(c->owner, why, buf_bytes(&c->reply));
     graft_drop(c->graft);
-    core->port->ops->timer_free(&c->timer);
+    c->core->port->ops->timer_free(&c->timer);
     buf_fini(&c->reply);
+    buf_fini(&c->child_answer);
+    free(c->child_args);
     free(c->order);
     free(c);
+}
+
+/* A call inside a call is its caller's alone; all others are in the list of those that run. */
+static void call_leave_list(struct call *c)
+{
+    if (!list_linked(&c->link))
+        return;
+    list_remove(&c->link);
+    c->core->call_count--;
+    if (c->core->draining)
+        port_soon(c->core->port); /* the drain goes on in a tick, and this may be what it waited for */
+}
+
+static void call_finish(struct call *c, const struct failure *why)
+{
+    call_move(c, DONE);
+    c->graft->calls++;
+    c->core->stats.calls++;
+    if (why->err != OK) {
+        c->graft->failed++;
+        c->core->stats.failed[why->err]++;
+    } else if (!c->request.trial) {
+        c->core->stats.committed++;
+    }
+    call_leave_list(c);
+    c->events->done(c->owner, why, buf_bytes(&c->reply));
+    call_free(c);
+}
+
+static void call_queue(struct call *c);
+
+/* It was the victim of a deadlock and is undone: runs anew, unseen, within the deadline that it had (T6). */
+static void call_again(struct call *c)
+{
+    struct port *port = c->core->port;
+    int64_t now = port_now_ms(port);
+
+    c->retrying = c->tainted = c->child_ended = false;
+    c->attempts++;
+    c->core->stats.retries++;
+    failure_clear(&c->why);
+    buf_clear(&c->reply);
+    buf_clear(&c->child_answer);
+    c->host.facts[0] = '\0';
+    c->host.memory_refused = false;
+    c->fetched = 0;
+    c->children_cpu_us = 0;
+    call_move(c, QUEUED);
+    port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
+    call_queue(c);
 }
 
 /* A commit that met the disk's trouble: what it says is the store's sentence, not ours to soften. */
@@ -116,313 +110,187 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
     struct call *c = owner;
     struct failure told = { 0 };
 
-    c->txn = NULL;
+    c->own.txn = NULL;
     if (c->retrying) {
         call_again(c);
         return;
     }
     if (c->state == ABORTING)
         compose_error(c, undone, &told);
-    else if (why->err != OK)
+    else if (why->err != OK && why->err != ERR_TRIED)
         fail(&told, why->err, "%s %s. txn=%" PRIu64, c->label, why->text, c->txn_id);
     call_finish(c, &told);
 }
 
-static void measure_cpu(struct call *c)
+/* ran: it has run graft code, and is never used again (W4). */
+static void let_worker_go(struct call *c, bool ran)
 {
-    c->cpu_us = c->core->port->ops->process_cpu_us(worker_process(c->worker)) - c->cpu_before_us;
-}
-
-/* Whatever went wrong is in c->why. The worker cannot speak any more before anything is undone. */
-static void call_abort(struct call *c)
-{
-    struct failure told = { 0 };
-    bool ran = c->state == RUNNING || c->tainted;
-
-    CHECK(c->why.err != OK);
-    state_move(call_states, &c->state, ABORTING); /* first: what a worker's return sets free may try to end this call, too */
     worker_wait_cancel(&c->wait);
     c->core->port->ops->timer_stop(c->timer);
-    if (c->worker != NULL) {
-        if (ran) {
-            measure_cpu(c);
-            worker_kill(&c->worker, c->why.text, c->why.err == ERR_ABORTED);
-        } else {
-            worker_give(&c->worker); /* it never saw the call */
-        }
-    }
-    if (c->txn != NULL) {
-        c->retrying = c->why.err == ERR_DEADLOCK && c->retries < CALL_RETRY_MAX;
-        txn_abort(c->txn, c->retrying ? NULL : &c->why, c->core->port->ops->wall_us(c->core->port), c->cpu_us);
+    call_nest_drop(c);
+    if (c->worker == NULL)
         return;
+    if (ran) {
+        c->cpu_us = call_measure(c);
+        worker_kill(&c->worker, c->why.text, c->why.err == ERR_ABORTED);
+    } else {
+        worker_give(&c->worker); /* it never saw the call */
     }
-    compose_error(c, 0, &told);
+}
+
+/* Whose transaction it is learns how it went. */
+static void call_tell_end(struct call *c, const struct failure *why)
+{
+    txn_nested_end(c->hold->txn, c->nested, why, port_wall_us(c->core->port), c->cpu_us);
+    c->nested = 0;
+}
+
+/* T8: what this call did goes; the rest of the transaction stays. */
+static void call_roll_back(struct call *c)
+{
+    struct failure told = { 0 }, why = { 0 };
+    uint64_t undone = 0;
+
+    if (txn_rollback_to(c->hold->txn, c->frame.mark, &undone, &why) == ERR_WAIT)
+        return;
+    call_tell_end(c, &c->why);
+    hold_leave(c->hold,
+               &c->frame); /* if it could not be taken back, the transaction is doomed: its holder will meet that */
+    compose_error(c, undone, &told);
     call_finish(c, &told);
 }
 
-/* ---- running ---- */
-
-static void call_commit(struct call *c)
+/* Whatever went wrong is in c->why. The worker cannot speak any more before anything is undone. */
+void call_abort(struct call *c)
 {
-    c->core->port->ops->timer_stop(c->timer);
-    measure_cpu(c);
-    state_move(call_states, &c->state, COMMITTING); /* first: what the worker's return sets free may try to end this call */
-    txn_commit(c->txn, c->core->port->ops->wall_us(c->core->port), c->cpu_us);
+    struct port *port = c->core->port;
+    struct failure told = { 0 };
+    bool entered = c->txn_id != 0, ran = c->state == RUNNING || c->tainted;
+
+    CHECK(c->why.err != OK);
+    call_move(c, ABORTING); /* first: what a worker's return sets free may try to end this call, too */
+    let_worker_go(c, ran);
+    if (entered && is_nested(c)) {
+        call_roll_back(c);
+    } else if (entered) {
+        c->retrying = c->why.err == ERR_DEADLOCK && c->attempts < grant_limits(c->graft->grant)->retries;
+        txn_abort(c->own.txn, c->retrying ? NULL : &c->why, port->ops->wall_us(port), c->cpu_us);
+    } else {
+        compose_error(c, 0, &told);
+        call_finish(c, &told);
+    }
+}
+
+/* Its holder gives the whole transaction up. */
+void call_discard(struct call *c)
+{
+    bool ran = c->state == RUNNING || c->tainted;
+
+    fail(&c->why, ERR_KILLED, "was ended with the transaction that it was part of");
+    call_move(c, DONE);
+    let_worker_go(c, ran);
+    if (c->txn_id != 0) {
+        call_tell_end(c, &c->why);
+        hold_leave(c->hold, &c->frame);
+    }
+    call_leave_list(c);
+    call_free(c);
+}
+
+/* What must be settled while the call can still fail. */
+static enum err call_settle(struct call *c)
+{
+    const struct failure *unfit = txn_failure(c->hold->txn);
+    enum err err = OK;
+
+    if (c->request.trial && unfit->err != OK)
+        return fail(&c->why, unfit->err, "%s", unfit->text);
+    if (c->request.trial && (err = c->events->tried(c->owner, buf_bytes(&c->reply), c->hold->txn)) != OK)
+        return fail(&c->why, err, "was tried, and did more than can be told");
+    if (c->request.token.len > 0)
+        err = txn_keep_reply(c->hold->txn, c->request.token, buf_bytes(&c->reply));
+    if (err == ERR_LIMIT)
+        return fail(&c->why, err, "made a reply of %zu bytes; for a token at most %d are kept. limit=%d used=%zu",
+                    buf_len(&c->reply), STORE_REPLY_MAX, STORE_REPLY_MAX, buf_len(&c->reply));
+    return err == OK ? OK : fail(&c->why, err, "replied, but there is no memory to keep it for its token");
+}
+
+static void call_end_txn(struct call *c)
+{
+    struct failure tried = { 0 };
+    int64_t now = port_wall_us(c->core->port);
+
+    if (!c->request.trial) {
+        txn_commit(c->own.txn, now, c->cpu_us);
+        return;
+    }
+    fail(&tried, ERR_TRIED, "%s", err_sentence(ERR_TRIED));
+    txn_abort(c->own.txn, &tried, now, c->cpu_us);
+}
+
+void call_commit(struct call *c)
+{
+    struct port *port = c->core->port;
+    struct failure fine = { 0 };
+
+    if (call_settle(c) != OK) {
+        call_abort(c);
+        return;
+    }
+    port->ops->timer_stop(c->timer);
+    c->cpu_us = call_measure(c);
+    call_move(c, COMMITTING); /* first: what the worker's return sets free may try to end this call */
+    if (is_nested(c)) {
+        call_tell_end(c, &fine);
+        hold_leave(c->hold, &c->frame);
+        worker_give(&c->worker);
+        call_finish(c, &fine);
+        return;
+    }
+    call_end_txn(c);
     worker_give(&c->worker);
     c->events->decided(c->owner);
 }
 
-/* A failed graft whose heap had said no: name the limit, not what it stumbled over afterwards (P4). */
-static bool blame_memory(struct call *c)
+/* ---- waking ---- */
+
+void call_woken(void *call)
 {
-    struct hostcall_context *h = &c->host;
+    struct call *c = call;
 
-    if (!h->memory_refused)
-        return false;
-    snprintf(h->facts, sizeof h->facts, "limit=memory allowed=%" PRIu64 " used=%" PRIu64 " wanted=%" PRIu64, h->memory_allowed,
-             h->memory_used, h->memory_wanted);
-    fail(&c->why, ERR_LIMIT, "used up its %" PRIu64 " bytes of memory", h->memory_allowed);
-    return true;
-}
-
-static void run_ended(struct call *c, struct bytes body)
-{
-    struct wire_DONE m;
-    char text[FAILURE_TEXT_MAX / 2];
-
-    if (!wire_read_DONE(body, &m) || m.how > DONE_CODE || (m.how == DONE_REPLIED && m.reply.len > 0 && !value_valid(m.reply))) {
-        fail(&c->why, ERR_CRASHED, "sent a malformed DONE");
-    } else if (m.how == DONE_REPLIED) {
-        if (buf_add(&c->reply, m.reply.data, m.reply.len) != OK)
-            fail(&c->why, ERR_NOMEM, "replied, but there is no memory to pass it on");
-    } else if (m.how == DONE_ABORTED) {
-        fail(&c->why, ERR_ABORTED, "%s", bytes_show(m.text, text, sizeof text));
-    } else if (!blame_memory(c)) {
-        fail(&c->why, ERR_ABORTED, m.text.len > 0 ? "returned %u (%s)" : "returned %u", (unsigned)m.code,
-             bytes_show(m.text, text, sizeof text));
-    }
-    if (c->why.err == OK)
-        call_commit(c);
-    else
-        call_abort(c);
-}
-
-static bool worker_said(void *owner, uint8_t number, struct bytes body)
-{
-    struct call *c = owner;
-    enum err err;
-
-    if (c->state != RUNNING) {
-        c->tainted = true;
-        fail(&c->why, ERR_CRASHED, "spoke out of turn");
-        call_abort(c);
-        return true;
-    }
-    if (number == WIRE_DONE) {
-        run_ended(c, body);
-        return true;
-    }
-    err = hostcall_do(&c->host, number, body, &c->why);
-    if (err == ERR_WAIT)
-        return false;
-    if (err != OK) {
-        fail(&c->why, err, "%s", err_sentence(err));
-        call_abort(c);
-    }
-    return true;
-}
-
-static void worker_died(void *owner, const char *why)
-{
-    struct call *c = owner;
-
-    if (c->state == RUNNING)
-        measure_cpu(c);
-    c->worker = NULL;
-    if (!blame_memory(c))
-        fail(&c->why, ERR_CRASHED, "%s", why);
-    call_abort(c);
-}
-
-static const struct worker_events worker_events = { worker_said, worker_died };
-
-/* Both deadlines: the timer is set to the earliest moment at which one of them can have passed (W3). */
-static void watch_deadlines(struct call *c)
-{
-    int64_t now = port_now_ms(c->core->port), left = c->wall_end_ms - now;
-    uint64_t cpu_left_ms;
-
-    if (c->state == RUNNING) {
-        measure_cpu(c);
-        cpu_left_ms = c->cpu_us >= c->cpu_limit_ms * 1000 ? 0 : (c->cpu_limit_ms * 1000 - c->cpu_us + 999) / 1000;
-        if (cpu_left_ms == 0) {
-            snprintf(c->host.facts, sizeof c->host.facts, "cpu_ms=%" PRIu64 " limit_ms=%" PRIu64, c->cpu_us / 1000,
-                     c->cpu_limit_ms);
-            fail(&c->why, ERR_TIMEOUT, "used its %" PRIu64 " ms of CPU", c->cpu_limit_ms);
-            call_abort(c);
-            return;
-        }
-        if ((int64_t)cpu_left_ms < left)
-            left = (int64_t)cpu_left_ms;
-    }
-    if (c->wall_end_ms <= now) {
-        snprintf(c->host.facts, sizeof c->host.facts, "wall_ms=%" PRIi64 " limit_ms=%" PRIu64, now - c->wall_begin_ms,
-                 c->wall_limit_ms);
-        fail(&c->why, ERR_TIMEOUT, c->state == QUEUED ? "waited its %" PRIu64 " ms for a free worker"
-                                                      : "took its %" PRIu64 " ms of time", c->wall_limit_ms);
-        call_abort(c);
-        return;
-    }
-    c->core->port->ops->timer_start(c->timer, (uint64_t)left);
-}
-
-static void deadline_due(void *owner) { watch_deadlines(owner); }
-
-/* ---- declared keys ---- */
-
-static const struct call *sorting; /* qsort has no context; the loop is one thread */
-
-static int by_key(const void *a, const void *b)
-{
-    return bytes_compare(sorting->request.keys[*(const size_t *)a], sorting->request.keys[*(const size_t *)b]);
-}
-
-static enum err sort_keys(struct call *c)
-{
-    if (c->request.key_count == 0)
-        return OK;
-    c->order = calloc(c->request.key_count, sizeof *c->order);
-    if (c->order == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < c->request.key_count; i++)
-        c->order[i] = i;
-    sorting = c;
-    qsort(c->order, c->request.key_count, sizeof *c->order, by_key);
-    return OK;
-}
-
-static enum err check_keys(struct call *c)
-{
-    char shown[64], where[256];
-    struct place place;
-
-    for (size_t i = 0; i < c->request.key_count; i++) {
-        struct bytes key = c->request.keys[i];
-        if (key.len == 0 || key.len > c->host.bounds->key_max)
-            return fail(&c->why, ERR_BADARG, "cannot be called: key %zu has %zu bytes; 1 to %" PRIu64 " are allowed", i, key.len,
-                        c->host.bounds->key_max);
-        if (!grant_may(c->graft->grant, GRANT_KV_READ, key, &place))
-            return fail(&c->why, ERR_DENIED, "may not be given the key \"%s\": %s%s", bytes_show(key, shown, sizeof shown),
-                        place.line == 0 ? "no rule allows it to read it" : place_show(place, where, sizeof where),
-                        place.line == 0 ? "" : " denies it");
-    }
-    return OK;
-}
-
-static enum err add_keys(struct call *c, struct buf *keys)
-{
-    enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
-    enum err err = buf_add_u32(keys, (uint32_t)c->request.key_count);
-
-    for (size_t i = 0; i < c->request.key_count && err == OK; i++) {
-        struct bytes value = { NULL, 0 };
-        enum err got = txn_get(c->txn, c->request.keys[i], mode, &value, &c->why);
-        if (got != OK && got != ERR_ABSENT)
-            return got;
-        if ((err = buf_add_bytes(keys, c->request.keys[i])) == OK && (err = buf_add_u8(keys, got == OK)) == OK)
-            err = buf_add_bytes(keys, value);
-    }
-    return err == OK ? OK : fail(&c->why, ERR_LIMIT, "was called with keys whose values are larger than %d bytes together",
-                                 WIRE_FRAME_MAX);
-}
-
-static enum err add_args(struct call *c, struct buf *args)
-{
-    enum err err = buf_add_u32(args, (uint32_t)c->request.arg_count);
-
-    for (size_t i = 0; i < c->request.arg_count && err == OK; i++)
-        err = buf_add_bytes(args, c->request.args[i]);
-    return err == OK ? OK : fail(&c->why, ERR_LIMIT, "was called with arguments larger than %d bytes together", WIRE_FRAME_MAX);
-}
-
-static enum err send_call(struct call *c)
-{
-    struct port *port = c->core->port;
-    uint8_t seed[WIRE_SEED];
-    struct wire_CALL m = {
-        .txn = c->txn_id,
-        .function = (uint16_t)c->request.function,
-        .readonly = c->host.readonly,
-        .now_us = (uint64_t)c->begun_us,
-        .seed = bytes_of(seed, sizeof seed),
-        .uid = c->who.uid,
-    };
-    struct buf keys, args, frame;
-    enum err err;
-
-    buf_init(&keys, WIRE_FRAME_MAX);
-    buf_init(&args, WIRE_FRAME_MAX);
-    buf_init(&frame, WIRE_FRAME_MAX + WIRE_HEAD);
-    if ((err = add_keys(c, &keys)) == OK && (err = add_args(c, &args)) == OK) {
-        m.keys = buf_bytes(&keys);
-        m.args = buf_bytes(&args);
-        port->ops->random(port, seed, sizeof seed);
-        err = wire_add_CALL(&frame, &m);
-        if (err == OK)
-            err = port->ops->process_send(worker_process(c->worker), buf_bytes(&frame));
-        if (err != OK)
-            fail(&c->why, ERR_LIMIT, "was called with keys and arguments larger than %d bytes together", WIRE_FRAME_MAX);
-    }
-    buf_fini(&keys);
-    buf_fini(&args);
-    buf_fini(&frame);
-    return err;
-}
-
-static void call_fetch(struct call *c)
-{
-    enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
-    enum err err = OK;
-
-    while (c->fetched < c->request.key_count) {
-        struct bytes value;
-        err = txn_get(c->txn, c->request.keys[c->order[c->fetched]], mode, &value, &c->why);
-        if (err != OK && err != ERR_ABSENT)
-            break;
-        c->fetched++;
-        err = OK;
-    }
-    if (err == OK)
-        err = send_call(c);
-    if (err == ERR_WAIT)
-        return;
-    if (err != OK) {
-        fail(&c->why, err, "%s", err_sentence(err));
-        call_abort(c);
-        return;
-    }
-    c->cpu_before_us = c->core->port->ops->process_cpu_us(worker_process(c->worker));
-    state_move(call_states, &c->state, RUNNING);
-    watch_deadlines(c);
+    if (c->state == FETCHING)
+        call_fetch(c);
+    else if (c->state == RUNNING)
+        c->core->port->ops->process_resume(worker_process(c->worker));
+    else if (c->state == ABORTING)
+        call_roll_back(c);
 }
 
 static void txn_wakes(void *owner)
 {
     struct call *c = owner;
 
-    if (c->state == FETCHING)
-        call_fetch(c);
-    else if (c->state == RUNNING)
-        c->core->port->ops->process_resume(worker_process(c->worker));
+    hold_woken(&c->own);
 }
 
-static const struct txn_events txn_events = { txn_wakes, txn_ended };
+/* It holds what others wait for, or read what turned out not to be: nothing that still runs can help it. */
+static void txn_doomed(void *owner)
+{
+    struct call *c = owner;
+    const struct failure *why = txn_failure(c->own.txn);
+
+    if (c->state >= COMMITTING)
+        return;
+    fail(&c->why, why->err, "%s", why->text);
+    call_abort(c);
+}
+
+static const struct txn_events txn_events = { .wake = txn_wakes, .ended = txn_ended, .doomed = txn_doomed };
 
 /* ---- the beginning ---- */
 
-static void call_with_worker(struct call *c, struct worker *w)
+static enum err call_enter_txn(struct call *c)
 {
-    struct core *core = c->core;
     struct txn_origin origin = {
         .graft = c->graft->name,
         .version = c->graft->manifest.version,
@@ -430,56 +298,50 @@ static void call_with_worker(struct call *c, struct worker *w)
         .uid = c->who.uid,
         .gid = c->who.gid,
         .pid = (uint32_t)c->who.pid,
+        .hold_ms = grant_limits(c->graft->grant)->hold_ms,
+        .whole = c->request.trial,
     };
+
+    if (is_nested(c)) {
+        hold_enter(c->hold, &c->frame, call_woken, c);
+        c->nested = txn_nested_begin(c->hold->txn, c->request.parent, &origin, port_wall_us(c->core->port));
+    } else {
+        if (txn_begin(c->core->txns, &origin, &txn_events, c, c->begun_us, &c->own.txn) != OK)
+            return fail(&c->why, ERR_BUSY, "cannot begin a transaction now; try again later");
+        c->own = (struct hold){ .txn = c->own.txn, .id = txn_id(c->own.txn), .wake = call_woken, .worker = c };
+    }
+    c->txn_id = c->hold->id;
+    c->host.txn = c->hold->txn;
+    return OK;
+}
+
+static void call_with_worker(struct call *c, struct worker *w)
+{
+    struct core *core = c->core;
     int64_t now = port_now_ms(core->port), end = now + (int64_t)grant_limits(c->graft->grant)->wall_ms;
 
     c->worker = w;
-    worker_use(w, &worker_events, c);
+    worker_use(w, &call_worker_events, c);
     c->host.worker = worker_process(w);
-    state_move(call_states, &c->state, FETCHING);
+    call_move(c, FETCHING);
     if (c->wall_end_ms == 0 || end < c->wall_end_ms) {
         c->wall_begin_ms = now;
         c->wall_end_ms = end;
         c->wall_limit_ms = grant_limits(c->graft->grant)->wall_ms;
     }
-    if (txn_begin(core->txns, &origin, &txn_events, c, c->begun_us, &c->txn) != OK) {
-        fail(&c->why, ERR_BUSY, "cannot begin a transaction now; try again later");
+    if (call_enter_txn(c) != OK) {
         call_abort(c);
         return;
     }
-    c->txn_id = txn_id(c->txn);
-    c->host.txn = c->txn;
     if (c->request.key_count > 0)
         core->port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
     call_fetch(c);
 }
 
-/* It was the victim of a deadlock and is undone: runs anew, unseen, within the deadline that it had (T6). */
-static void call_again(struct call *c)
+static void worker_granted(struct worker_wait *wait, struct worker *w)
 {
-    struct port *port = c->core->port;
-    int64_t now = port_now_ms(port);
-    struct worker *w = NULL;
-    enum err err;
-
-    c->retrying = c->tainted = false;
-    c->retries++;
-    c->fetched = 0;
-    failure_clear(&c->why);
-    buf_clear(&c->reply);
-    c->txn_id = 0;
-    c->host.memory_refused = false;
-    c->host.facts[0] = '\0';
-    state_move(call_states, &c->state, QUEUED);
-    port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
-    err = worker_take(c->graft->pool, &c->wait, &w, &c->why);
-    if (err == OK)
-        call_with_worker(c, w);
-    else if (err != ERR_WAIT)
-        call_abort(c);
+    call_with_worker(list_entry(wait, struct call, wait), w);
 }
-
-static void worker_granted(struct worker_wait *wait, struct worker *w) { call_with_worker(list_entry(wait, struct call, wait), w); }
 
 static void worker_refused(struct worker_wait *wait, const struct failure *why)
 {
@@ -489,9 +351,25 @@ static void worker_refused(struct worker_wait *wait, const struct failure *why)
     call_abort(c);
 }
 
+static void call_queue(struct call *c)
+{
+    struct worker *w;
+    enum err err;
+
+    c->txn_id = 0;
+    err = worker_take(c->graft->pool, &c->wait, &w, &c->why);
+    if (err == OK)
+        call_with_worker(c, w);
+    else if (err != ERR_WAIT)
+        call_abort(c);
+}
+
+static void deadline_due(void *owner) { call_watch_deadlines(owner); }
+
 static uint64_t lower(uint64_t limit, uint64_t timeout) { return timeout != 0 && timeout < limit ? timeout : limit; }
 
-static struct call *call_new(struct core *core, const struct call_request *request, const struct call_events *events, void *owner)
+static struct call *call_new(struct core *core, const struct call_request *request, const struct call_events *events,
+                             void *owner)
 {
     struct call *c = calloc(1, sizeof *c);
     const struct grant_limits *limits = grant_limits(request->graft->grant);
@@ -507,10 +385,11 @@ static struct call *call_new(struct core *core, const struct call_request *reque
         .function = &request->graft->manifest.functions[request->function],
         .request = *request,
         .who = *request->who,
-        .wait = { .granted = worker_granted, .refused = worker_refused },
+        .wait = { .granted = worker_granted, .refused = worker_refused, .urgent = request->hold != NULL },
         .begun_us = core->port->ops->wall_us(core->port),
         .cpu_limit_ms = lower(limits->cpu_ms, request->timeout_ms),
     };
+    c->hold = request->hold != NULL ? request->hold : &c->own;
     snprintf(c->label, sizeof c->label, "%s.%s", c->graft->name, c->function->name);
     c->host = (struct hostcall_context){
         .port = core->port,
@@ -520,8 +399,9 @@ static struct call *call_new(struct core *core, const struct call_request *reque
         .readonly = request->readonly || c->function->readonly,
     };
     buf_init(&c->reply, VALUE_SIZE_MAX);
+    buf_init(&c->child_answer, WIRE_FRAME_MAX);
     c->timer = core->port->ops->timer_new(core->port, deadline_due, c);
-    if (c->timer == NULL || sort_keys(c) != OK) {
+    if (c->timer == NULL || call_sort_keys(c) != OK) {
         core->port->ops->timer_free(&c->timer);
         free(c);
         return NULL;
@@ -529,8 +409,8 @@ static struct call *call_new(struct core *core, const struct call_request *reque
     return c;
 }
 
-enum err call_begin(struct core *core, const struct call_request *request, const struct call_events *events, void *owner,
-                    struct call **out, struct failure *why)
+enum err call_begin(struct core *core, const struct call_request *request, const struct call_events *events,
+                    void *owner, struct call **out, struct failure *why)
 {
     struct call *c = call_new(core, request, events, owner);
     struct worker *w;
@@ -538,20 +418,20 @@ enum err call_begin(struct core *core, const struct call_request *request, const
 
     if (c == NULL)
         return fail(why, ERR_NOMEM, "no memory for another call");
-    if (check_keys(c) == OK && (err = worker_take(c->graft->pool, &c->wait, &w, &c->why)) == ERR_WAIT)
-        c->why.err = OK;
-    else
-        err = c->why.err;
+    err = call_check_keys(c);
+    if (err == OK)
+        err = worker_take(c->graft->pool, &c->wait, &w, &c->why);
     if (err != OK && err != ERR_WAIT) {
         fail(why, err, "%s %s", c->label, c->why.text);
-        core->port->ops->timer_free(&c->timer);
-        free(c->order);
-        free(c);
+        graft_hold(c->graft);
+        call_free(c);
         return err;
     }
     graft_hold(c->graft);
-    list_push(&core->calls, &c->link);
-    core->call_count++;
+    if (!request->inner) {
+        list_push(&core->calls, &c->link);
+        core->call_count++;
+    }
     *out = c;
     if (request->timeout_ms != 0) {
         c->wall_begin_ms = port_now_ms(core->port);
@@ -577,13 +457,19 @@ void call_cancel(struct call *c, enum err err, const char *why)
     call_abort(c);
 }
 
+/* Of that graft, or with one of that graft inside. */
+static bool call_runs(const struct call *c, const struct graft *g)
+{
+    return c->graft == g || (c->child != NULL && call_runs(c->child, g));
+}
+
 /* Ending one may end others: begins anew after each. */
 void call_cancel_all(struct core *core, const struct graft *graft, enum err err, const char *why)
 {
     for (struct list *node = core->calls.next; node != &core->calls;) {
         struct call *c = call_of(node);
         node = node->next;
-        if ((graft != NULL && c->graft != graft) || (c->state >= COMMITTING && !c->retrying))
+        if ((graft != NULL && !call_runs(c, graft)) || (c->state >= COMMITTING && !c->retrying))
             continue;
         call_cancel(c, err, why);
         node = core->calls.next;
@@ -599,7 +485,7 @@ void call_view(const struct call *c, struct call_view *v)
         .function = c->function->name,
         .uid = c->who.uid,
         .begun_us = c->begun_us,
-        .effects = c->txn != NULL && c->state <= RUNNING ? txn_effect_count(c->txn) : 0,
+        .effects = c->txn_id != 0 && c->state <= RUNNING ? txn_effect_count(c->hold->txn) : 0,
     };
 }
 
@@ -607,7 +493,7 @@ struct call *call_of(struct list *node) { return list_entry(node, struct call, l
 
 struct call *call_find(struct core *core, uint64_t txn)
 {
-    list_each(node, &core->calls)
+    list_each (node, &core->calls)
         if (call_of(node)->txn_id == txn)
             return call_of(node);
     return NULL;

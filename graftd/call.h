@@ -20,29 +20,37 @@
 #include "graftd/core.h"
 
 enum {
-    CALL_KEY_MAX = 1024,   /* declared keys */
+    CALL_KEY_MAX = 1024, /* declared keys */
     CALL_ARG_MAX = 4096,
-    CALL_FACTS_MAX = 160,  /* bytes of "cpu_ms=50 limit_ms=50" */
-    CALL_LOG_MAX = 100,    /* log lines of one call; later ones are dropped */
-    CALL_RETRY_MAX = 100,  /* runs of one call that a deadlock undid; one more is told to the caller */
+    CALL_FACTS_MAX = 160, /* bytes of "cpu_ms=50 limit_ms=50" */
+    CALL_LOG_MAX = 100,   /* log lines of one call; later ones are dropped */
 };
 
 struct graft;
 struct call;
+struct hold;
 
 struct call_request {
     struct graft *graft;
     int function;                /* index in the manifest */
     const struct principal *who; /* copied */
     bool readonly;
-    uint64_t timeout_ms;         /* 0: the grant's limits alone */
+    struct hold *hold;  /* the transaction that it is nested in; NULL: one of its own */
+    bool inner;         /* a call waits for it, which speaks for it */
+    uint32_t parent;    /* the number of that call in the transaction; 0: the transaction's own */
+    bool trial;         /* a dry run: rolled back when it went well. With a transaction of its own alone */
+    struct bytes token; /* the commit stores the reply for it, see txn_keep_reply; empty: none. Borrowed until done() */
+    uint64_t timeout_ms;             /* 0: the grant's limits alone */
     const struct bytes *keys, *args; /* borrowed until done() */
     size_t key_count, arg_count;
 };
 
 struct call_events {
-    /* The outcome is fixed, only its durability is awaited: what comes later sees its effects. Not called if it failed. */
+    /* Of a call with a transaction of its own: the outcome is fixed, only its durability is awaited: what comes later sees its effects. Not called if it failed. */
     void (*decided)(void *owner);
+    /* Of a dry run that went well: what it replied and, in t, what it did, before that is rolled back; done() follows with
+     * OK and the same reply. Not OK: the call fails with that. */
+    enum err (*tried)(void *owner, struct bytes reply, const struct txn *t);
     /* Once, last; the call is gone when this returns. OK: value is the reply (lib/value.h), empty for nil. Else why has the error with
      * its facts. */
     void (*done)(void *owner, const struct failure *why, struct bytes value);
@@ -50,12 +58,15 @@ struct call_events {
 
 /* ERR_BUSY, ERR_NOMEM, ERR_NOGRAFT, ERR_BADARG, ERR_DENIED: not begun, no event follows. Else *out is set before anything happens, and
  * done() may come before this returns. */
-enum err call_begin(struct core *core, const struct call_request *request, const struct call_events *events, void *owner,
-                    struct call **out, struct failure *why);
+enum err call_begin(struct core *core, const struct call_request *request, const struct call_events *events,
+                    void *owner, struct call **out, struct failure *why);
 /* Ends it: ERR_KILLED by request, ERR_LOST when its client is gone. Harmless when its outcome is fixed. done() follows, or has come. */
 void call_cancel(struct call *c, enum err err, const char *why);
 
-/* All calls of that graft; NULL: of any. */
+/* Ends a nested call because its transaction goes as a whole: its effects stay for the holder to take back. No event follows. */
+void call_discard(struct call *c);
+
+/* All calls of that graft, and those that call it; NULL: all calls. */
 void call_cancel_all(struct core *core, const struct graft *graft, enum err err, const char *why);
 
 /* For TXN LIST. */
@@ -67,7 +78,7 @@ struct call_view {
     uint64_t effects;
 };
 void call_view(const struct call *c, struct call_view *v);
-struct call *call_of(struct list *node); /* of core->calls */
+struct call *call_of(struct list *node);                 /* of core->calls */
 struct call *call_find(struct core *core, uint64_t txn); /* NULL: no call of that id runs */
 
 #endif

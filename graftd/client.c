@@ -1,6 +1,7 @@
 #include "graftd/client.h"
 
 #include "graftd/command.h"
+#include "graftd/session.h"
 #include "lib/check.h"
 #include "lib/resp.h"
 
@@ -20,11 +21,12 @@ struct client {
     uint64_t id;
     int proto;
     char name[CLIENT_NAME_MAX];
-    struct list requests; /* not answered yet, oldest first */
+    struct session *session; /* NULL: it holds no transaction */
+    struct list requests;    /* not answered yet, oldest first */
     size_t request_count;
-    bool ended;           /* the peer sends no more: closes when all that came was answered */
-    bool quitting;        /* no further request is looked at; closes when all are answered */
-    bool running, again;  /* client_run is at work; and was asked for meanwhile */
+    bool ended;          /* the peer sends no more: closes when all that came was answered */
+    bool quitting;       /* no further request is looked at; closes when all are answered */
+    bool running, again; /* client_run is at work; and was asked for meanwhile */
 };
 
 static const struct resp_limits limits = {
@@ -39,28 +41,37 @@ static void client_run(struct client *c);
 /* ---- requests ---- */
 
 /* One block: the request, its vector, the bytes. */
-static struct request *request_new(struct client *c, const struct resp_command *command)
+static struct request *request_alloc(struct client *c, const struct bytes *argv, size_t argc, int proto)
 {
-    size_t vector = command->argc * sizeof(struct bytes), size = 0;
+    size_t vector = argc * sizeof(struct bytes), size = 0;
     struct request *r;
-    struct bytes *argv;
+    struct bytes *copy;
     uint8_t *to;
 
-    for (size_t i = 0; i < command->argc; i++)
-        size += command->argv[i].len;
+    for (size_t i = 0; i < argc; i++)
+        size += argv[i].len;
     r = malloc(sizeof *r + vector + size);
     if (r == NULL)
         return NULL;
-    argv = (struct bytes *)(r + 1);
+    copy = (struct bytes *)(r + 1);
     to = (uint8_t *)r + sizeof *r + vector;
-    for (size_t i = 0; i < command->argc; i++) {
-        argv[i] = bytes_of(to, command->argv[i].len);
+    for (size_t i = 0; i < argc; i++) {
+        copy[i] = bytes_of(to, argv[i].len);
         if (argv[i].len > 0)
-            memcpy(to, command->argv[i].data, argv[i].len);
+            memcpy(to, argv[i].data, argv[i].len);
         to += argv[i].len;
     }
-    *r = (struct request){ .core = c->core, .client = c, .argv = argv, .argc = command->argc, .proto = c->proto };
+    *r = (struct request){ .core = c->core, .client = c, .argv = copy, .argc = argc, .proto = proto };
     buf_init(&r->reply, CLIENT_OUT_MAX);
+    return r;
+}
+
+static struct request *request_new(struct client *c, const struct resp_command *command)
+{
+    struct request *r = request_alloc(c, command->argv, command->argc, c->proto);
+
+    if (r == NULL)
+        return NULL;
     list_push(&c->requests, &r->link);
     c->request_count++;
     return r;
@@ -76,11 +87,63 @@ static void request_free(struct request *r)
     free(r);
 }
 
+struct request *request_part(const struct request *r, struct list *parts, void (*part_done)(struct request *))
+{
+    struct request *part = request_alloc(r->client, r->argv, r->argc, r->proto);
+
+    if (part == NULL)
+        return NULL;
+    part->command = r->command;
+    part->part_done = part_done;
+    list_push(parts, &part->link);
+    return part;
+}
+
+void request_part_reset(struct request *part)
+{
+    struct request fresh = {
+        .link = part->link,
+        .core = part->core,
+        .client = part->client,
+        .command = part->command,
+        .argv = part->argv,
+        .argc = part->argc,
+        .proto = part->proto,
+        .reply = part->reply,
+        .part_done = part->part_done,
+    };
+
+    free(part->keys);
+    buf_clear(&fresh.reply);
+    *part = fresh;
+}
+
+void request_part_free(struct request **part)
+{
+    (*part)->client = NULL; /* which never counted it */
+    request_free(*part);
+    *part = NULL;
+}
+
+/* Its outcome is fixed: the session that it worked in rests. */
+static void settle(struct request *r)
+{
+    bool first = !r->decided;
+
+    r->decided = true;
+    if (first && r->client != NULL && r->client->session != NULL)
+        session_rest(r->client->session, r);
+}
+
 void request_decided(struct request *r)
 {
     if (r->decided)
         return;
-    r->decided = true;
+    if (r->part_done != NULL) {
+        r->decided = true;
+        return;
+    }
+    settle(r);
     if (r->client != NULL)
         client_run(r->client);
 }
@@ -88,7 +151,13 @@ void request_decided(struct request *r)
 void request_done(struct request *r)
 {
     CHECK(!r->done);
-    r->decided = r->done = true;
+    r->done = true;
+    if (r->part_done != NULL) {
+        r->decided = true;
+        r->part_done(r);
+        return;
+    }
+    settle(r);
     if (r->client != NULL)
         client_run(r->client);
     else
@@ -100,6 +169,10 @@ void request_fail(struct request *r, const struct failure *why)
     buf_clear(&r->reply);
     if (resp_add_failure(&r->reply, why) != OK)
         r->reply.max = 0; /* not even that: the client is closed, see send_replies */
+    if (r->part_done != NULL)
+        r->failed = why;
+    else if (r->client != NULL && r->client->session != NULL)
+        session_refused(r->client->session);
     request_done(r);
 }
 
@@ -131,6 +204,8 @@ static void client_free(struct client *c)
     struct list *node;
 
     c->running = true; /* nothing begins any more */
+    if (c->session != NULL)
+        session_close(c->session, "its client hung up"); /* first: it knows what works in it */
     while ((node = list_pop(&c->requests)) != NULL) {
         struct request *r = list_entry(node, struct request, link);
         r->client = NULL;
@@ -210,6 +285,8 @@ static bool begin_one(struct client *c)
         c->quitting = true;
         return false;
     }
+    if (c->session != NULL)
+        session_busy(c->session);
     command_run(r);
     return true;
 }
@@ -279,8 +356,8 @@ void client_open(struct core *core, int fd, const struct principal *who)
     *c = (struct client){ .core = core, .who = *who, .id = ++last_id, .proto = 2 };
     resp_init(&c->parser);
     list_init(&c->requests);
-    if (core->port->ops->stream_open(core->port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX, &stream_events, c,
-                                     &c->stream) != OK) {
+    if (core->port->ops->stream_open(core->port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX,
+                                     &stream_events, c, &c->stream) != OK) {
         close(fd);
         free(c);
         return;
@@ -292,7 +369,7 @@ void client_open(struct core *core, int fd, const struct principal *who)
 
 void client_close_all(struct core *core)
 {
-    list_each(node, &core->clients)
+    list_each (node, &core->clients)
         client_quit(list_entry(node, struct client, link));
 }
 
@@ -309,3 +386,7 @@ void client_quit(struct client *c)
     c->quitting = true;
     client_run(c);
 }
+
+struct session *client_session(const struct client *c) { return c->session; }
+
+void client_set_session(struct client *c, struct session *s) { c->session = s; }

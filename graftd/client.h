@@ -13,15 +13,19 @@
 struct client;
 struct command;
 struct call;
+struct hold;
+struct idem;
+struct undo;
+struct session;
 
 enum {
-    REQUEST_MAX = 64 * 1024 * 1024,        /* bytes of one request */
-    REQUEST_ARG_MAX = 8192,                /* arguments of one request */
-    REQUEST_INLINE_MAX = 64 * 1024,        /* bytes of an inline command */
-    REQUEST_PIPELINE_MAX = 1024,           /* begun and not answered, of one connection; more wait in its buffer */
-    CLIENT_READ_AHEAD_MAX = 256 * 1024,    /* bytes taken in while a request runs */
-    CLIENT_UNSENT_MAX = 1024 * 1024,       /* replies waiting to be read, before the next request is looked at */
-    CLIENT_OUT_MAX = 256 * 1024 * 1024,    /* bytes of replies; past it the client is closed */
+    REQUEST_MAX = 64 * 1024 * 1024,     /* bytes of one request */
+    REQUEST_ARG_MAX = 8192,             /* arguments of one request */
+    REQUEST_INLINE_MAX = 64 * 1024,     /* bytes of an inline command */
+    REQUEST_PIPELINE_MAX = 1024,        /* begun and not answered, of one connection; more wait in its buffer */
+    CLIENT_READ_AHEAD_MAX = 256 * 1024, /* bytes taken in while a request runs */
+    CLIENT_UNSENT_MAX = 1024 * 1024,    /* replies waiting to be read, before the next request is looked at */
+    CLIENT_OUT_MAX = 256 * 1024 * 1024, /* bytes of replies; past it the client is closed */
     CLIENT_NAME_MAX = 64,
 };
 
@@ -36,18 +40,25 @@ struct request {
     int proto;        /* 2 or 3 */
     struct buf reply; /* RESP */
     bool decided, done;
+    void (*part_done)(
+        struct request *);        /* it is a part of another request: told in place of its client; NULL: it is none */
+    const struct failure *failed; /* of a part, during part_done(): why it was refused; NULL: it was not */
 
     /* The command's own. cancel: ends it early, its client is gone; NULL: just let it finish. */
     void (*cancel)(struct request *);
     struct call *call;
     struct txn *txn;
-    enum err (*step)(struct request *, struct failure *why); /* kv commands, see command_kv.c */
+    struct hold *hold; /* the transaction that it works in is the session's; NULL: it is its own */
+    enum err (*step)(struct request *, struct failure *why);  /* kv commands, see command_kv.c */
     enum err (*again)(struct request *, struct failure *why); /* the step to begin anew once a deadlock is undone */
     unsigned retries;
     size_t at;
     int64_t number;
     struct bytes *keys; /* owned */
     struct store_request store;
+    struct idem *idem; /* see idem.h */
+    bool trial;        /* of a call: a dry run */
+    struct undo *undo; /* see command_undo.c */
 };
 
 /* The next request of the same client may begin. */
@@ -60,6 +71,11 @@ void request_error(struct request *r, enum err err, const char *format, ...) __a
 
 const struct principal *request_principal(const struct request *r);
 
+/* A copy of what was asked, on the list; to be run as a part of another request of the same client. NULL: no memory. */
+struct request *request_part(const struct request *r, struct list *parts, void (*part_done)(struct request *));
+void request_part_reset(struct request *part); /* as it was: may run (again) */
+void request_part_free(struct request **part);
+
 /* A new connection from who. Takes over fd, whatever happens. */
 void client_open(struct core *core, int fd, const struct principal *who);
 void client_close_all(struct core *core); /* after their replies were written */
@@ -70,5 +86,9 @@ const char *client_name(const struct client *c);
 void client_set_name(struct client *c, struct bytes name);
 void client_set_proto(struct client *c, int proto); /* of the requests after this one */
 void client_quit(struct client *c);                 /* closes after the replies so far */
+
+/* The transaction that it holds, see session.h; NULL: none. */
+struct session *client_session(const struct client *c);
+void client_set_session(struct client *c, struct session *s);
 
 #endif

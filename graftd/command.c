@@ -1,5 +1,6 @@
 /* The table of commands, the way to their handlers, and those that clients send on their own. */
 #include "graftd/command.h"
+#include "graftd/session.h"
 
 #include "lib/resp.h"
 
@@ -12,7 +13,8 @@
 enum { RIGHT_NONE = -1, NAME_MAX_SHOWN = 64 };
 
 const struct command command_table[] = {
-#define COMMAND(name, args_min, args_max, right, handler, usage) { name, usage, args_min, args_max, RIGHT_##right, handler },
+#define COMMAND(name, args_min, args_max, right, handler, usage) \
+    { name, usage, args_min, args_max, RIGHT_##right, handler },
 #include "graftd/command.def"
 #undef COMMAND
 };
@@ -35,8 +37,8 @@ bool command_may(struct request *r, enum right right, struct bytes subject)
         request_error(r, ERR_NOPERM, "user %u may not %s \"%s\": %s denies it", (unsigned)who->uid, right_name(right),
                       bytes_show(subject, shown, sizeof shown), place_show(place, where, sizeof where));
     else
-        request_error(r, ERR_NOPERM, "user %u may not %s \"%s\": no rule allows it", (unsigned)who->uid, right_name(right),
-                      bytes_show(subject, shown, sizeof shown));
+        request_error(r, ERR_NOPERM, "user %u may not %s \"%s\": no rule allows it", (unsigned)who->uid,
+                      right_name(right), bytes_show(subject, shown, sizeof shown));
     return false;
 }
 
@@ -73,12 +75,14 @@ void command_run(struct request *r)
         return;
     }
     if ((int)r->argc < r->command->args_min || (r->command->args_max >= 0 && (int)r->argc > r->command->args_max)) {
-        request_error(r, ERR_COMMAND, "wrong number of arguments for '%s'; it is: %s", r->command->name, r->command->usage);
+        request_error(r, ERR_COMMAND, "wrong number of arguments for '%s'; it is: %s", r->command->name,
+                      r->command->usage);
         return;
     }
     if (r->command->right != RIGHT_NONE && !command_may(r, (enum right)r->command->right, bytes_of(NULL, 0)))
         return;
-    r->command->run(r);
+    if (!session_queues(r))
+        r->command->run(r);
 }
 
 /* ---- what clients send on their own ---- */
@@ -167,6 +171,8 @@ void command_quit(struct request *r)
 
 void command_reset(struct request *r)
 {
+    if (client_session(r->client) != NULL)
+        session_close(client_session(r->client), "RESET ended it");
     client_set_proto(r->client, 2);
     client_set_name(r->client, bytes_of("", 0));
     resp_add_status(&r->reply, "RESET");

@@ -30,7 +30,7 @@ extern const size_t command_count;
 bool arg_is(struct bytes arg, const char *word); /* in any case */
 /* True if the caller may; else the request has failed with NOPERM, which names the rule. */
 bool command_may(struct request *r, enum right right, struct bytes subject);
-void command_usage(struct request *r); /* fails it: the words are off */
+void command_usage(struct request *r);          /* fails it: the words are off */
 const char *iso_time(int64_t us, char out[32]); /* 2026-11-23T10:00:00.123Z */
 
 #endif

@@ -25,6 +25,7 @@ static void info_server(struct core *core, struct buf *b)
 static void info_clients(struct core *core, struct buf *b)
 {
     buf_addf(b, "connected_clients:%zu\r\n", core->client_count);
+    buf_addf(b, "sessions:%zu\r\n", core->session_count);
     buf_addf(b, "maxclients:%" PRIu64 "\r\n", policy_limits(core->policy)->client_max);
 }
 
@@ -36,7 +37,8 @@ static void info_memory(struct core *core, struct buf *b)
     allocator_stats(&s);
     buf_addf(b, "mem_allocator:%s\r\n", s.name);
     buf_addf(b, "used_memory:%zu\r\n", s.allocated);
-    buf_addf(b, "allocator_active:%zu\r\nallocator_resident:%zu\r\nallocator_mapped:%zu\r\n", s.active, s.resident, s.mapped);
+    buf_addf(b, "allocator_active:%zu\r\nallocator_resident:%zu\r\nallocator_mapped:%zu\r\n", s.active, s.resident,
+             s.mapped);
 }
 
 static void info_calls(struct core *core, struct buf *b)
@@ -44,6 +46,7 @@ static void info_calls(struct core *core, struct buf *b)
     buf_addf(b, "commands:%" PRIu64 "\r\n", core->stats.commands);
     buf_addf(b, "calls:%" PRIu64 "\r\n", core->stats.calls);
     buf_addf(b, "calls_running:%zu\r\n", core->call_count);
+    buf_addf(b, "calls_retried:%" PRIu64 "\r\n", core->stats.retries);
     buf_addf(b, "calls_committed:%" PRIu64 "\r\n", core->stats.committed);
     for (size_t e = 1; e < sizeof core->stats.failed / sizeof core->stats.failed[0]; e++)
         if (core->stats.failed[e] != 0)
@@ -56,7 +59,9 @@ static void info_grafts(struct core *core, struct buf *b)
 
     super_stats(core->super, &s);
     buf_addf(b, "grafts:%zu\r\n", registry_count(core->registry));
-    buf_addf(b, "workers:%" PRIu64 "\r\nworkers_forked:%" PRIu64 "\r\nworkers_killed:%" PRIu64 "\r\nworkers_died:%" PRIu64 "\r\n",
+    buf_addf(b,
+             "workers:%" PRIu64 "\r\nworkers_forked:%" PRIu64 "\r\nworkers_killed:%" PRIu64 "\r\nworkers_died:%" PRIu64
+             "\r\n",
              s.workers, s.forked, s.killed, s.died);
     buf_addf(b, "sandbox:%s\r\n", super_walls(core->super));
 }
@@ -70,13 +75,14 @@ static void info_store(struct core *core, struct buf *b)
     buf_addf(b, "engine:%s\r\n", facts->engine);
     buf_addf(b, "durability:%s\r\n", durability_name(policy_durability(core->policy)));
     buf_addf(b, "recovered_transactions:%" PRIu64 "\r\n", facts->undone);
-    buf_addf(b, "txn_begun:%" PRIu64 "\r\ntxn_committed:%" PRIu64 "\r\ntxn_aborted:%" PRIu64 "\r\n", s.begun, s.committed, s.aborted);
+    buf_addf(b, "txn_begun:%" PRIu64 "\r\ntxn_committed:%" PRIu64 "\r\ntxn_aborted:%" PRIu64 "\r\n", s.begun,
+             s.committed, s.aborted);
     buf_addf(b, "txn_open:%" PRIu64 "\r\n", s.open);
     buf_addf(b, "effects:%" PRIu64 "\r\neffects_undone:%" PRIu64 "\r\n", s.effects, s.undone);
-    buf_addf(b, "batches:%" PRIu64 "\r\ndeadlocks:%" PRIu64 "\r\nconflicts:%" PRIu64 "\r\nspilled:%" PRIu64 "\r\n", s.batches,
-             s.deadlocks, s.conflicts, s.spilled);
-    buf_addf(b, "cache_bytes:%" PRIu64 "\r\ncache_keys:%" PRIu64 "\r\ndirty_keys:%" PRIu64 "\r\n", s.cache_bytes, s.cache_keys,
-             s.dirty_keys);
+    buf_addf(b, "batches:%" PRIu64 "\r\ndeadlocks:%" PRIu64 "\r\nconflicts:%" PRIu64 "\r\nspilled:%" PRIu64 "\r\n",
+             s.batches, s.deadlocks, s.conflicts, s.spilled);
+    buf_addf(b, "cache_bytes:%" PRIu64 "\r\ncache_keys:%" PRIu64 "\r\ndirty_keys:%" PRIu64 "\r\n", s.cache_bytes,
+             s.cache_keys, s.dirty_keys);
 }
 
 static const struct section {

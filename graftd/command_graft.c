@@ -64,7 +64,8 @@ static void graft_cmd_load(struct request *r)
         request_error(r, ERR_BUSY, "graftd is stopping");
         return;
     }
-    if (graft_load(r->core->registry, r->argv[2], r->argv[3], replace, request_principal(r)->uid, loaded, r, &why) != OK)
+    if (graft_load(r->core->registry, r->argv[2], r->argv[3], replace, request_principal(r)->uid, loaded, r, &why) !=
+        OK)
         request_fail(r, &why);
 }
 
@@ -94,7 +95,8 @@ static void graft_cmd_verify(struct request *r)
     if (r->argc != 3)
         command_usage(r);
     else if (command_may(r, RIGHT_LOAD, bytes_of(NULL, 0)) &&
-             graft_load(r->core->registry, bytes_of(NULL, 0), r->argv[2], false, request_principal(r)->uid, verified, r, &why) != OK)
+             graft_load(r->core->registry, bytes_of(NULL, 0), r->argv[2], false, request_principal(r)->uid, verified, r,
+                        &why) != OK)
         request_fail(r, &why);
 }
 
@@ -120,7 +122,8 @@ static void graft_cmd_unload(struct request *r)
     for (size_t i = 3; i < r->argc; i++) {
         if (arg_is(r->argv[i], "FORCE")) {
             force = true;
-        } else if (arg_is(r->argv[i], "WAIT") && i + 1 < r->argc && bytes_to_u64(r->argv[i + 1], &wait_ms) && wait_ms <= INT32_MAX) {
+        } else if (arg_is(r->argv[i], "WAIT") && i + 1 < r->argc && bytes_to_u64(r->argv[i + 1], &wait_ms) &&
+                   wait_ms <= INT32_MAX) {
             i++;
         } else {
             command_usage(r);

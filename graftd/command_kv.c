@@ -1,11 +1,13 @@
 /*
- * GET, SET, SCAN and their kin: each request is a small transaction.
+ * GET, SET, SCAN and their kin: each request is a small transaction, or works in the one that its connection holds.
  *
  * A handler checks words and rights, then gives a step. A step does what it can, remembers in r->at how far it came, and is
  * entered again when the transaction wakes; it appends to the reply only what is final. The victim of a deadlock is undone and
  * begins anew with r->at 0, unseen (T6).
  */
 #include "graftd/command.h"
+#include "graftd/hold.h"
+#include "graftd/session.h"
 #include "lib/resp.h"
 
 #include <inttypes.h>
@@ -55,6 +57,12 @@ static void run_step(struct request *r)
     if (err == ERR_WAIT)
         return;
     r->step = NULL; /* the transaction is not ours any more */
+    if (r->hold != NULL) {
+        if (err != OK)
+            fail(&why, err, "%s", err_sentence(err));
+        session_worked(r, &why);
+        return;
+    }
     if (err == OK) {
         txn_commit(t, port->ops->wall_us(port), 0);
         request_decided(r);
@@ -77,7 +85,7 @@ static void txn_wakes(void *owner)
         run_step(r);
 }
 
-static const struct txn_events kv_events = { txn_wakes, txn_ended };
+static const struct txn_events kv_events = { .wake = txn_wakes, .ended = txn_ended };
 
 static void kv_lost(struct request *r)
 {
@@ -94,11 +102,18 @@ static void kv_lost(struct request *r)
 static void begin(struct request *r, enum err (*step)(struct request *, struct failure *))
 {
     const struct principal *who = request_principal(r);
-    struct txn_origin origin = { .function = r->command->name, .uid = who->uid, .gid = who->gid, .pid = (uint32_t)who->pid };
+    struct txn_origin origin = {
+        .function = r->command->name, .uid = who->uid, .gid = who->gid, .pid = (uint32_t)who->pid
+    };
     enum err err;
 
-    if (r->core->draining) {
-        request_error(r, ERR_BUSY, "graftd is stopping");
+    if (!session_enter(r, &r->hold))
+        return;
+    if (r->hold != NULL) {
+        r->txn = r->hold->txn;
+        r->step = step;
+        session_work(r, txn_wakes);
+        run_step(r);
         return;
     }
     err = txn_begin(r->core->txns, &origin, &kv_events, r, r->core->port->ops->wall_us(r->core->port), &r->txn);
@@ -118,7 +133,8 @@ static bool check_keys(struct request *r, enum right right, size_t stride)
 
     for (size_t i = 1; i < r->argc; i += stride) {
         if (r->argv[i].len == 0 || r->argv[i].len > limits->key_max) {
-            request_error(r, ERR_BADARG, "a key is 1 to %" PRIu64 " bytes, and this one %zu", limits->key_max, r->argv[i].len);
+            request_error(r, ERR_BADARG, "a key is 1 to %" PRIu64 " bytes, and this one %zu", limits->key_max,
+                          r->argv[i].len);
             return false;
         }
         if (!command_may(r, right, r->argv[i]))
@@ -135,8 +151,8 @@ static bool check_value(struct request *r, struct bytes value)
 
     if (value.len <= max)
         return true;
-    request_error(r, ERR_LIMIT, "the value has %zu bytes; at most %" PRIu64 " are allowed. limit=%" PRIu64 " used=%zu", value.len,
-                  max, max, value.len);
+    request_error(r, ERR_LIMIT, "the value has %zu bytes; at most %" PRIu64 " are allowed. limit=%" PRIu64 " used=%zu",
+                  value.len, max, max, value.len);
     return false;
 }
 
@@ -256,7 +272,10 @@ static enum err step_set(struct request *r, struct failure *why)
 void command_set(struct request *r)
 {
     for (size_t i = 3; i < r->argc; i++) {
-        int flag = arg_is(r->argv[i], "NX") ? SET_NX : arg_is(r->argv[i], "XX") ? SET_XX : arg_is(r->argv[i], "GET") ? SET_GET : 0;
+        int flag = arg_is(r->argv[i], "NX")    ? SET_NX
+                   : arg_is(r->argv[i], "XX")  ? SET_XX
+                   : arg_is(r->argv[i], "GET") ? SET_GET
+                                               : 0;
         if (flag == 0 || (r->number & flag) != 0) {
             command_usage(r);
             return;

@@ -21,14 +21,15 @@ struct core {
     struct super *super;
     struct registry *registry;
     struct objects *objects;
-    struct list calls;   /* running, for TXN LIST and KILL; see call.h */
-    struct list clients; /* connected; see client.h */
-    size_t call_count, client_count;
-    bool draining;       /* SIGTERM or SHUTDOWN: nothing new begins */
+    struct list calls;    /* running, for TXN LIST and KILL; see call.h */
+    struct list clients;  /* connected; see client.h */
+    struct list sessions; /* with an open transaction; see session.h */
+    size_t call_count, client_count, session_count;
+    bool draining;                /* SIGTERM or SHUTDOWN: nothing new begins */
     void (*drain)(struct core *); /* begins the end; harmless when it has begun */
     int64_t started_us;
     struct {
-        uint64_t commands, calls, committed, failed[64]; /* failed: by enum err */
+        uint64_t commands, calls, committed, retries, failed[64]; /* failed: by enum err */
     } stats;
 };
 

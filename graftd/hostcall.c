@@ -7,8 +7,8 @@
 #include <stdio.h>
 
 enum {
-    LOG_LINES_MAX = 100, /* of one call */
-    KEY_SHOWN = 64,      /* bytes of a key in a message */
+    LOG_LINES_MAX = 100,               /* of one call */
+    KEY_SHOWN = 64,                    /* bytes of a key in a message */
     PAGE_BYTES_MAX = 48 * 1024 * 1024, /* of one page of a scan */
 };
 
@@ -36,8 +36,8 @@ static enum err check_right(struct hostcall_context *h, enum grant_right right, 
     bytes_show(key, shown, sizeof shown);
     if (place.line == 0)
         return fail(why, ERR_DENIED, "no rule allows it to %s \"%s\"", grant_right_name(right), shown);
-    return fail(why, ERR_DENIED, "%s denies it to %s \"%s\"", place_show(place, where, sizeof where), grant_right_name(right),
-                shown);
+    return fail(why, ERR_DENIED, "%s denies it to %s \"%s\"", place_show(place, where, sizeof where),
+                grant_right_name(right), shown);
 }
 
 static enum err check_write(struct hostcall_context *h, struct bytes key, struct failure *why)
@@ -119,7 +119,8 @@ static enum err do_delete(struct hostcall_context *h, struct bytes body, struct 
 }
 
 /* How many of the page's pairs may be told, and fit. */
-static enum err count_pairs(struct hostcall_context *h, const struct txn_page *page, uint32_t *count, struct failure *why)
+static enum err count_pairs(struct hostcall_context *h, const struct txn_page *page, uint32_t *count,
+                            struct failure *why)
 {
     size_t size = 0;
     enum err err;
@@ -154,8 +155,8 @@ static enum err do_scan(struct hostcall_context *h, struct bytes body, struct fa
     uint32_t count;
     enum err err;
 
-    if (!wire_read_KV_SCAN(body, &m) || m.count_max == 0 || m.count_max > TXN_PAGE_MAX || m.prefix.len > h->bounds->key_max ||
-        m.from.len > h->bounds->key_max + 1)
+    if (!wire_read_KV_SCAN(body, &m) || m.count_max == 0 || m.count_max > TXN_PAGE_MAX ||
+        m.prefix.len > h->bounds->key_max || m.from.len > h->bounds->key_max + 1)
         return not_a_message("KV_SCAN", why);
     if ((err = check_right(h, GRANT_KV_READ, m.prefix, why)) != OK)
         return err;
@@ -203,19 +204,16 @@ static enum err do_memory(struct hostcall_context *h, struct bytes body, struct 
 static const struct hostcall {
     enum err (*run)(struct hostcall_context *, struct bytes body, struct failure *);
 } table[] = {
-    [WIRE_KV_GET] = { do_get },
-    [WIRE_KV_PUT] = { do_put },
-    [WIRE_KV_DELETE] = { do_delete },
-    [WIRE_KV_SCAN] = { do_scan },
-    [WIRE_LOG] = { do_log },
-    [WIRE_MEMORY] = { do_memory },
+    [WIRE_KV_GET] = { do_get },   [WIRE_KV_PUT] = { do_put }, [WIRE_KV_DELETE] = { do_delete },
+    [WIRE_KV_SCAN] = { do_scan }, [WIRE_LOG] = { do_log },    [WIRE_MEMORY] = { do_memory },
 };
 
 enum err hostcall_do(struct hostcall_context *h, uint8_t number, struct bytes body, struct failure *why)
 {
     if (number >= sizeof table / sizeof table[0] || table[number].run == NULL) {
         const char *name = wire_name(number);
-        return fail(why, ERR_CRASHED, "sent %s, which a worker may not send now", name != NULL ? name : "an unknown message");
+        return fail(why, ERR_CRASHED, "sent %s, which a worker may not send now",
+                    name != NULL ? name : "an unknown message");
     }
     return table[number].run(h, body, why);
 }

@@ -140,8 +140,8 @@ static enum err bind_path(struct listener *l, mode_t mode, gid_t group, struct f
     return OK;
 }
 
-enum err listen_open(struct core *core, struct port *port, const char *path, mode_t mode, gid_t group, struct listener **out,
-                     struct failure *why)
+enum err listen_open(struct core *core, struct port *port, const char *path, mode_t mode, gid_t group,
+                     struct listener **out, struct failure *why)
 {
     struct listener *l = calloc(1, sizeof *l);
 

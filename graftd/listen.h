@@ -11,8 +11,8 @@
 
 struct listener;
 
-enum err listen_open(struct core *core, struct port *port, const char *path, mode_t mode, gid_t group, struct listener **out,
-                     struct failure *why);
+enum err listen_open(struct core *core, struct port *port, const char *path, mode_t mode, gid_t group,
+                     struct listener **out, struct failure *why);
 /* No further connection; the socket's file goes. */
 void listen_close(struct listener **l);
 

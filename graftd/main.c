@@ -10,6 +10,7 @@
 #include "graftd/objects.h"
 #include "graftd/port_uv.h"
 #include "graftd/registry.h"
+#include "graftd/session.h"
 #include "graftd/super.h"
 #include "lib/hash.h"
 #include "lib/log.h"
@@ -81,10 +82,14 @@ static int complain(const struct failure *why)
 static int parse_options(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        { "data", required_argument, NULL, 'd' },   { "policy", required_argument, NULL, 'p' },
-        { "socket", required_argument, NULL, 's' }, { "worker", required_argument, NULL, 'w' },
-        { "check", no_argument, NULL, 'c' },        { "verbose", no_argument, NULL, 'v' },
-        { "version", no_argument, NULL, 'V' },      { "help", no_argument, NULL, 'h' },
+        { "data", required_argument, NULL, 'd' },
+        { "policy", required_argument, NULL, 'p' },
+        { "socket", required_argument, NULL, 's' },
+        { "worker", required_argument, NULL, 'w' },
+        { "check", no_argument, NULL, 'c' },
+        { "verbose", no_argument, NULL, 'v' },
+        { "version", no_argument, NULL, 'V' },
+        { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     int c;
@@ -210,8 +215,9 @@ static enum err open_data(struct daemon *d, struct failure *why)
     if (d->data_fd < 0 || fstat(d->data_fd, &st) != 0)
         return fail(why, ERR_STORAGE, "cannot open the data directory %s: %s", d->data, strerror(errno));
     if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        return fail(why, ERR_STORAGE, "others can write to the data directory %s, or it is not ours: chown %u and chmod 700 it",
-                    d->data, (unsigned)geteuid());
+        return fail(why, ERR_STORAGE,
+                    "others can write to the data directory %s, or it is not ours: chown %u and chmod 700 it", d->data,
+                    (unsigned)geteuid());
     return OK;
 }
 
@@ -289,7 +295,9 @@ static void drain_is_over(void *owner)
 {
     struct daemon *d = owner;
 
-    log_line(LOG_WARNING, "%zu calls did not end in time, and are rolled back", d->core.call_count);
+    log_line(LOG_WARNING, "%zu calls and %zu transactions of connections did not end in time, and are rolled back",
+             d->core.call_count, d->core.session_count);
+    session_end_all(&d->core, ERR_KILLED, "the transaction was ended: graftd is stopping");
     call_cancel_all(&d->core, NULL, ERR_KILLED, "was ended: graftd is stopping");
     port_soon(d->core.port);
 }
@@ -342,8 +350,8 @@ static void grafts_are_ready(void *owner)
         drain(&d->core);
         return;
     }
-    log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s)", PACKAGE_VERSION, d->socket, d->data,
-             registry_count(d->core.registry), super_walls(d->core.super));
+    log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s)", PACKAGE_VERSION, d->socket,
+             d->data, registry_count(d->core.registry), super_walls(d->core.super));
     tell_systemd("READY=1");
 }
 
@@ -506,6 +514,7 @@ int main(int argc, char **argv)
     d.core.drain = drain;
     list_init(&d.core.calls);
     list_init(&d.core.clients);
+    list_init(&d.core.sessions);
     if (open_all(&d, &why) != OK) {
         complain(&why);
         d.status = EXIT_FAILURE;

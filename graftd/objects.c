@@ -12,7 +12,10 @@
 
 enum { OBJECT_NAME_MAX = SHA256_HEX + 16 };
 
-static void object_name(char out[OBJECT_NAME_MAX], const char *sha256) { snprintf(out, OBJECT_NAME_MAX, "%s.graft", sha256); }
+static void object_name(char out[OBJECT_NAME_MAX], const char *sha256)
+{
+    snprintf(out, OBJECT_NAME_MAX, "%s.graft", sha256);
+}
 
 static void remove_unfinished(int directory)
 {
@@ -110,7 +113,8 @@ static enum err check_content(int file, const char *sha256, struct failure *why)
     hash_sha256(bytes_of(content, at), found);
     free(content);
     if (at != size || strcmp(found, sha256) != 0)
-        return fail(why, ERR_STORAGE, "the stored graft %.16s… is damaged: its content does not match its name", sha256);
+        return fail(why, ERR_STORAGE, "the stored graft %.16s… is damaged: its content does not match its name",
+                    sha256);
     return OK;
 }
 
@@ -137,7 +141,8 @@ enum err object_temporary(struct bytes content, int *fd, struct failure *why)
 
     if (file < 0)
         return fail(why, ERR_NOMEM, "cannot open the graft: %s", strerror(errno));
-    if (!write_all(file, content) || fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
+    if (!write_all(file, content) ||
+        fcntl(file, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) != 0) {
         close(file);
         return fail(why, ERR_NOMEM, "cannot open the graft: %s", strerror(errno));
     }

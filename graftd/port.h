@@ -21,9 +21,9 @@ struct port_stream;  /* a client's connection */
 
 /* How a process ended. */
 struct obituary {
-    bool born;          /* false: it never came to be, errnum says why */
+    bool born; /* false: it never came to be, errnum says why */
     int errnum;
-    int code, status;   /* as in siginfo_t of waitid(2); code 0: not known, its parent went first */
+    int code, status; /* as in siginfo_t of waitid(2); code 0: not known, its parent went first */
     uint64_t cpu_us, rss_max_kib;
 };
 
@@ -74,7 +74,8 @@ struct port_ops {
                             struct failure *why);
     /* nursery: the zygote for a template, a template for a worker. file: the graft, for a template; else -1; borrowed. */
     enum err (*process_spawn)(struct port *, struct port_process *nursery, const struct process_limits *, int file,
-                              const struct process_events *, void *owner, struct port_process **out, struct failure *why);
+                              const struct process_events *, void *owner, struct port_process **out,
+                              struct failure *why);
     /* Buffered, in order; written before the loop sleeps. */
     enum err (*process_send)(struct port_process *, struct bytes frames);
     void (*process_resume)(struct port_process *);
@@ -89,13 +90,15 @@ struct port_ops {
     pid_t (*process_pid)(struct port_process *); /* for people; 0 when not known yet */
 
     /* Takes over fd, unless it fails. in_max, out_max: bytes of its buffers. */
-    enum err (*stream_open)(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *, void *owner,
-                            struct port_stream **out);
+    enum err (*stream_open)(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *,
+                            void *owner, struct port_stream **out);
     struct buf *(*stream_in)(struct port_stream *); /* its input buffer */
-    enum err (*stream_send)(struct port_stream *, struct bytes); /* buffered; ERR_LIMIT: the peer does not read, it is being closed */
+    enum err (*stream_send)(struct port_stream *,
+                            struct bytes); /* buffered; ERR_LIMIT: the peer does not read, it is being closed */
     size_t (*stream_unsent)(struct port_stream *);
-    void (*stream_pause)(struct port_stream *, bool); /* no data() while paused; a peer that goes away is still noticed */
-    void (*stream_close)(struct port_stream **);      /* after what is buffered was written, or 5 s; no callback follows */
+    void (*stream_pause)(struct port_stream *,
+                         bool);                  /* no data() while paused; a peer that goes away is still noticed */
+    void (*stream_close)(struct port_stream **); /* after what is buffered was written, or 5 s; no callback follows */
 };
 
 struct port {

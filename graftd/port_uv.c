@@ -18,7 +18,7 @@
 
 enum {
     SIGNAL_MAX = 8,
-    RANDOM_POOL = 4096, /* bytes */
+    RANDOM_POOL = 4096,      /* bytes */
     TICKS_PER_TURN_MAX = 64, /* then sleepers get their turn: I/O is looked at again */
 };
 

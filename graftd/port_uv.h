@@ -28,13 +28,14 @@ void flush_cancel(struct port *, struct flush *);
 void port_uv_linger(struct port *, int by);
 
 /* Processes: process.c. program is started and becomes the zygote. */
-enum err process_open_zygote(struct port *, const char *program, bool degraded, const struct process_events *, void *owner,
-                             struct port_process **out, struct failure *why);
+enum err process_open_zygote(struct port *, const char *program, bool degraded, const struct process_events *,
+                             void *owner, struct port_process **out, struct failure *why);
 
 /* The loop itself. */
 /* worker_program: path, borrowed. degraded: walls may be missing (`sandbox degraded allow`). */
 enum err port_uv_new(const char *worker_program, bool degraded, struct port **out, struct failure *why);
-void port_uv_run(struct port *); /* until port_uv_stop, and until closed streams have written what they owe or gave up */
+void port_uv_run(
+    struct port *); /* until port_uv_stop, and until closed streams have written what they owe or gave up */
 void port_uv_stop(struct port *);
 void port_uv_free(struct port **);
 /* Thread-safe: makes the loop call tick soon. */

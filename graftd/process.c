@@ -29,10 +29,10 @@
 
 enum {
     IN_CHUNK = 64 * 1024,
-    IN_KEEP_MAX = 1024 * 1024,                   /* bytes of an empty buffer worth keeping */
+    IN_KEEP_MAX = 1024 * 1024, /* bytes of an empty buffer worth keeping */
     IN_MAX = WIRE_FRAME_MAX + 4 + IN_CHUNK,
     OUT_MAX = 2 * WIRE_FRAME_MAX,
-    CHANNEL_FD = 3,                              /* the child's end, as the worker program expects it */
+    CHANNEL_FD = 3, /* the child's end, as the worker program expects it */
 };
 
 enum kind { ZYGOTE, TEMPLATE, WORKER };
@@ -46,7 +46,7 @@ struct port_process {
     struct list children, sibling;
     uint64_t id, last_child_id;
     int fd, pidfd;
-    pid_t pid; /* 0: not known */
+    pid_t pid;                       /* 0: not known */
     struct watch *watch, *pid_watch; /* pid_watch: the zygote's, our own child */
     struct flush flush;
     struct buf in, out;
@@ -75,7 +75,7 @@ static void process_free(struct port_process *p)
 /* What a nursery leaves behind when it dies: its children are dying too, and nobody will write their obituaries. */
 static void orphan_children(struct port_process *p)
 {
-    list_each(node, &p->children) {
+    list_each (node, &p->children) {
         struct port_process *child = list_entry(node, struct port_process, sibling);
         list_remove(&child->sibling);
         child->nursery = NULL;
@@ -130,7 +130,7 @@ static uint64_t child_pid(int pidfd)
 
 static struct port_process *find_child(struct port_process *p, uint64_t id)
 {
-    list_each(node, &p->children) {
+    list_each (node, &p->children) {
         struct port_process *child = list_entry(node, struct port_process, sibling);
         if (child->id == id)
             return child;
@@ -174,7 +174,11 @@ static bool child_died(struct port_process *p, struct bytes body)
     if (!wire_read_OBITUARY(body, &m) || (child = find_child(p, m.id)) == NULL)
         return false;
     child->obituary = (struct obituary){
-        .born = true, .code = (int)m.code, .status = (int)m.status, .cpu_us = m.cpu_us, .rss_max_kib = m.rss_max_kib,
+        .born = true,
+        .code = (int)m.code,
+        .status = (int)m.status,
+        .cpu_us = m.cpu_us,
+        .rss_max_kib = m.rss_max_kib,
     };
     child->cpu_us = m.cpu_us;
     child->buried = true;
@@ -353,7 +357,13 @@ static struct port_process *process_new(struct port *port, enum kind kind, int f
     if (p == NULL)
         return NULL;
     *p = (struct port_process){
-        .port = port, .kind = kind, .fd = fd, .pidfd = -1, .events = events, .owner = owner, .flush.run = process_flush,
+        .port = port,
+        .kind = kind,
+        .fd = fd,
+        .pidfd = -1,
+        .events = events,
+        .owner = owner,
+        .flush.run = process_flush,
     };
     list_init(&p->children);
     buf_init(&p->in, IN_MAX);
@@ -368,8 +378,8 @@ static struct port_process *process_new(struct port *port, enum kind kind, int f
 
 /* ---- births ---- */
 
-static enum err send_order(struct port_process *nursery, const struct wire_SPAWN *order, const int *fds, size_t fd_count,
-                           struct failure *why)
+static enum err send_order(struct port_process *nursery, const struct wire_SPAWN *order, const int *fds,
+                           size_t fd_count, struct failure *why)
 {
     union {
         struct cmsghdr head;
@@ -403,8 +413,12 @@ enum err process_spawn(struct port *port, struct port_process *nursery, const st
 {
     enum kind kind = nursery->kind == ZYGOTE ? TEMPLATE : WORKER;
     struct wire_SPAWN order = {
-        .id = nursery->last_child_id + 1, .memory_max = limits->memory_max, .stack_max = limits->stack_max,
-        .cpu_s_max = limits->cpu_s_max, .key_max = limits->key_max, .value_max = limits->value_max,
+        .id = nursery->last_child_id + 1,
+        .memory_max = limits->memory_max,
+        .stack_max = limits->stack_max,
+        .cpu_s_max = limits->cpu_s_max,
+        .key_max = limits->key_max,
+        .value_max = limits->value_max,
     };
     struct port_process *p;
     int pair[2];
@@ -448,7 +462,7 @@ static void zygote_ended(void *owner, int events)
 
 static enum err exec_zygote(const char *program, bool degraded, int fd, pid_t *pid, struct failure *why)
 {
-    char *argv[] = { (char *)(uintptr_t)program, degraded ? (char *)(uintptr_t)"--degraded" : NULL, NULL };
+    char *argv[] = { (char *)(uintptr_t)program, degraded ? (char *)(uintptr_t) "--degraded" : NULL, NULL };
     char *envp[] = { NULL };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;

@@ -37,7 +37,7 @@ struct load {
     struct graft *graft;
     bool restoring, verify_only, replace;
     bool recording; /* the store has its record */
-    void *content; /* owned */
+    void *content;  /* owned */
     size_t content_len;
     int file;
     graft_done *done;
@@ -176,7 +176,7 @@ static void recorded(struct store_request *request)
 /* The record of that name is being written or taken away: who comes second would undo the first in memory or on disk. */
 static bool record_is_busy(struct registry *r, const char *name)
 {
-    list_each(node, &r->grafts) {
+    list_each (node, &r->grafts) {
         struct graft *g = list_entry(node, struct graft, link);
         if (strcmp(g->name, name) == 0 && (g->unload != NULL || (g->load != NULL && g->load->recording)))
             return true;
@@ -199,7 +199,8 @@ static void pool_ready(void *owner)
         load_end(l);
         return;
     }
-    if (record_is_busy(l->registry, g->name) || (!l->replace && registry_find(l->registry, bytes_str(g->name)) != NULL)) {
+    if (record_is_busy(l->registry, g->name) ||
+        (!l->replace && registry_find(l->registry, bytes_str(g->name)) != NULL)) {
         load_fail(l, ERR_BUSY, "another one of this name was loaded meanwhile, or is being loaded or unloaded");
         return;
     }
@@ -322,21 +323,23 @@ static struct load *load_new(struct registry *r, const char *name, graft_done *d
     return l;
 }
 
-enum err graft_load(struct registry *r, struct bytes name, struct bytes content, bool replace, uint32_t uid, graft_done *done,
-                    void *owner, struct failure *why)
+enum err graft_load(struct registry *r, struct bytes name, struct bytes content, bool replace, uint32_t uid,
+                    graft_done *done, void *owner, struct failure *why)
 {
     char text[MANIFEST_NAME_MAX + 1] = "";
     struct load *l;
 
     if (name.len > 0 && !manifest_name_valid(name))
-        return fail(why, ERR_BADARG, "a graft's name is 1 to %d of a-z, 0-9 and _, and begins with a letter", MANIFEST_NAME_MAX);
+        return fail(why, ERR_BADARG, "a graft's name is 1 to %d of a-z, 0-9 and _, and begins with a letter",
+                    MANIFEST_NAME_MAX);
     if (content.len > OBJECT_SIZE_MAX)
-        return fail(why, ERR_BADGRAFT, "the object has %zu bytes; at most %d are allowed", content.len, OBJECT_SIZE_MAX);
+        return fail(why, ERR_BADGRAFT, "the object has %zu bytes; at most %d are allowed", content.len,
+                    OBJECT_SIZE_MAX);
     if (r->count >= GRAFT_MAX)
         return fail(why, ERR_BUSY, "%d grafts are loaded already; unload one first", GRAFT_MAX);
     if (name.len > 0 && !replace && registry_find(r, name) != NULL)
-        return fail(why, ERR_BUSY, "%.*s is loaded already; load it with REPLACE to put this one in its place", (int)name.len,
-                    (const char *)name.data);
+        return fail(why, ERR_BUSY, "%.*s is loaded already; load it with REPLACE to put this one in its place",
+                    (int)name.len, (const char *)name.data);
     if (name.len > 0)
         memcpy(text, name.data, name.len);
     l = load_new(r, text, done, owner);
@@ -416,12 +419,13 @@ static void unload_waited(void *owner)
         call_cancel_all(u->graft->registry->core, u->graft, ERR_KILLED, "was ended: its graft is being unloaded");
         return;
     }
-    fail(&why, ERR_BUSY, "%zu calls of %s still run; wait longer, or add FORCE to end them", u->graft->running, u->graft->name);
+    fail(&why, ERR_BUSY, "%zu calls of %s still run; wait longer, or add FORCE to end them", u->graft->running,
+         u->graft->name);
     unload_end(u, &why);
 }
 
-enum err graft_unload(struct registry *r, struct bytes name, uint64_t wait_ms, bool force, graft_done *done, void *owner,
-                      struct failure *why)
+enum err graft_unload(struct registry *r, struct bytes name, uint64_t wait_ms, bool force, graft_done *done,
+                      void *owner, struct failure *why)
 {
     struct graft *g = registry_find(r, name);
     char shown[MANIFEST_NAME_MAX + 1];
@@ -497,7 +501,8 @@ static void listed(struct store_request *request)
     restored_one(r);
 }
 
-enum err registry_new(struct core *core, void (*ready)(void *owner), void *owner, struct registry **out, struct failure *why)
+enum err registry_new(struct core *core, void (*ready)(void *owner), void *owner, struct registry **out,
+                      struct failure *why)
 {
     struct registry *r = calloc(1, sizeof *r);
 
@@ -523,7 +528,7 @@ void registry_close(struct registry *r, void (*gone)(void *owner))
         return;
     }
     r->gone = gone;
-    list_each(node, &r->grafts)
+    list_each (node, &r->grafts)
         graft_leave(list_entry(node, struct graft, link));
 }
 
@@ -543,9 +548,43 @@ struct graft *registry_find(struct registry *r, struct bytes name)
     return node == NULL ? NULL : map_entry(node, struct graft, node);
 }
 
+enum err registry_function(struct core *core, const struct principal *who, struct bytes name, struct graft **graft,
+                           int *index, struct failure *why)
+{
+    const char *dot = name.len == 0 ? NULL : memchr(name.data, '.', name.len);
+    size_t head = dot == NULL ? 0 : (size_t)(dot - (const char *)name.data);
+    char shown[2 * MANIFEST_NAME_MAX + 8], where[256];
+    struct place place;
+    struct graft *g;
+    int found;
+
+    bytes_show(name, shown, sizeof shown);
+    if (dot == NULL)
+        return fail(why, ERR_BADARG, "a function is named graft.function, and \"%s\" has no dot", shown);
+    if (!policy_caller_may(core->policy, who, RIGHT_CALL, name, &place))
+        return fail(why, ERR_NOPERM, "user %u may not %s \"%s\": %s", (unsigned)who->uid, right_name(RIGHT_CALL), shown,
+                    place.line == 0 ? "no rule allows it" : place_show(place, where, sizeof where));
+    g = registry_find(core->registry, bytes_of(name.data, head));
+    if (g == NULL)
+        return fail(why, ERR_NOGRAFT, "no graft is loaded for \"%s\"; GRAFT LIST shows what is", shown);
+    if (g->state == GRAFT_LOADING)
+        return fail(why, ERR_BUSY, "%s is being loaded; try again in a moment", g->name);
+    if (g->state != GRAFT_READY)
+        return fail(why, ERR_BADGRAFT, "%s is %s: %s", g->name, graft_state_name(g), g->why.text);
+    if (g->unload != NULL)
+        return fail(why, ERR_BUSY, "%s is being unloaded", g->name);
+    found = manifest_find(&g->manifest, bytes_of(dot + 1, name.len - head - 1));
+    if (found < 0)
+        return fail(why, ERR_NOFUNC, "%s %s has no function \"%s\"; GRAFT INFO %s lists them", g->name,
+                    g->manifest.version, shown + strlen(g->name) + 1, g->name);
+    *graft = g;
+    *index = found;
+    return OK;
+}
+
 void registry_each(struct registry *r, void (*visit)(struct graft *, void *user), void *user)
 {
-    list_each(node, &r->grafts) {
+    list_each (node, &r->grafts) {
         struct graft *g = list_entry(node, struct graft, link);
         if (map_find(&r->names, bytes_str(g->name)) == &g->node)
             visit(g, user);

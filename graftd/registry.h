@@ -36,23 +36,27 @@ struct graft {
     int64_t loaded_us;
     struct manifest manifest; /* empty until its template spoke */
     struct grant *grant;
-    struct pool *pool;        /* NULL when failed */
-    int64_t ready_ms;         /* monotonic */
-    struct failure why;       /* when failed */
-    struct load *load;        /* while LOADING */
-    struct unload *unload;    /* while it is being unloaded: no new call begins */
-    size_t running;           /* calls that hold it */
+    struct pool *pool;     /* NULL when failed */
+    int64_t ready_ms;      /* monotonic */
+    struct failure why;    /* when failed */
+    struct load *load;     /* while LOADING */
+    struct unload *unload; /* while it is being unloaded: no new call begins */
+    size_t running;        /* calls that hold it */
     uint64_t calls, failed;
 };
 
 /* Loads what was loaded before; ready() when each has come up or failed. */
-enum err registry_new(struct core *core, void (*ready)(void *owner), void *owner, struct registry **out, struct failure *why);
+enum err registry_new(struct core *core, void (*ready)(void *owner), void *owner, struct registry **out,
+                      struct failure *why);
 /* Everything leaves; gone() when it has. */
 void registry_close(struct registry *r, void (*gone)(void *owner));
 void registry_free(struct registry **r);
 
 /* What the name means now. NULL: nothing. */
 struct graft *registry_find(struct registry *r, struct bytes name);
+/* "graft.function" that who may call now: the graft and the function's index. ERR_BADARG, NOPERM, NOGRAFT, NOFUNC, BUSY, BADGRAFT. */
+enum err registry_function(struct core *core, const struct principal *who, struct bytes name, struct graft **graft,
+                           int *index, struct failure *why);
 /* In order of their loading. Visit may not change the registry. */
 void registry_each(struct registry *r, void (*visit)(struct graft *, void *user), void *user);
 size_t registry_count(const struct registry *r);
@@ -60,10 +64,11 @@ size_t registry_count(const struct registry *r);
 /* Told once, later. graft is NULL on failure; after GRAFT VERIFY it is gone when this returns. */
 typedef void graft_done(void *owner, const struct failure *why, struct graft *g);
 /* content is copied. Without replace, a name in use is ERR_BUSY. name empty: only verified, not kept. */
-enum err graft_load(struct registry *r, struct bytes name, struct bytes content, bool replace, uint32_t uid, graft_done *done,
-                    void *owner, struct failure *why);
+enum err graft_load(struct registry *r, struct bytes name, struct bytes content, bool replace, uint32_t uid,
+                    graft_done *done, void *owner, struct failure *why);
 /* Waits for its calls up to wait_ms; then ERR_BUSY, or with force they are ended. Told when its leaving is on disk. ERR_NOGRAFT. */
-enum err graft_unload(struct registry *r, struct bytes name, uint64_t wait_ms, bool force, graft_done *done, void *owner, struct failure *why);
+enum err graft_unload(struct registry *r, struct bytes name, uint64_t wait_ms, bool force, graft_done *done,
+                      void *owner, struct failure *why);
 
 /* A call holds its graft from beginning to end. */
 void graft_hold(struct graft *g);

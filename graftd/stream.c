@@ -156,8 +156,8 @@ static void stream_ready(void *owner, int events)
         read_some(s);
 }
 
-enum err stream_open(struct port *port, int fd, size_t in_max, size_t out_max, const struct stream_events *events, void *owner,
-                     struct port_stream **out)
+enum err stream_open(struct port *port, int fd, size_t in_max, size_t out_max, const struct stream_events *events,
+                     void *owner, struct port_stream **out)
 {
     struct port_stream *s = calloc(1, sizeof *s);
 

@@ -13,12 +13,12 @@
 enum {
     BACKOFF_MS_MIN = 10,
     BACKOFF_MS_MAX = 5000,
-    WORKER_CPU_S = 60,       /* a worker older than this in CPU time is replaced between two calls, */
-    WORKER_CPU_S_SLACK = 5,  /* so that RLIMIT_CPU, this much above that and a call's limit, is met by runaways alone */
+    WORKER_CPU_S = 60,      /* a worker older than this in CPU time is replaced between two calls, */
+    WORKER_CPU_S_SLACK = 5, /* so that RLIMIT_CPU, this much above that and a call's limit, is met by runaways alone */
     INTRODUCE_MS_MAX = 10000, /* a template must have said what its graft is */
-    WORDS_MAX = 256,         /* bytes kept of a worker's last words */
+    WORDS_MAX = 256,          /* bytes kept of a worker's last words */
     WALLS_MAX = 512,
-    START_MS_MIN = 1000,     /* graft_init may take the graft's wall limit, and at least this */
+    START_MS_MIN = 1000, /* graft_init may take the graft's wall limit, and at least this */
 };
 
 enum worker_state { STARTING, IDLE, BUSY, DYING };
@@ -55,6 +55,9 @@ struct pool {
     size_t worker_min, worker_max;
     size_t total, live, starting; /* workers: all, not DYING, STARTING */
     size_t queue_max, queue_len;
+    size_t urgent;            /* of those in the queue */
+    size_t lent;              /* BUSY workers that serve an urgent one: not counted against worker_max */
+    size_t taken;             /* BUSY workers that serve another */
     struct list idle, others; /* workers; idle: the one used last is first */
     struct list waiting;      /* worker_wait */
     struct port_timer *timer; /* the template's first word, then back-off, and the last step of closing */
@@ -69,6 +72,7 @@ struct worker {
     unsigned state;
     const struct worker_events *events;
     void *owner;
+    bool lent;                      /* to an urgent call: does not count against the pool's most */
     struct port_timer *start_timer; /* while STARTING */
     char words[WORDS_MAX];          /* what it said, or what we killed it for */
 };
@@ -134,6 +138,10 @@ static void worker_move(struct worker *w, enum worker_state next)
     }
     if (next == DYING)
         p->live--;
+    if (w->state == BUSY && w->lent)
+        p->lent--;
+    else if (w->state == BUSY)
+        p->taken--;
     state_move(worker_states, &w->state, next);
     list_remove(&w->link);
     if (next == IDLE)
@@ -259,8 +267,8 @@ static enum err worker_start(struct pool *p, struct failure *why)
     w->pool = p;
     w->state = STARTING;
     w->start_timer = port->ops->timer_new(port, start_took_too_long, w);
-    if (w->start_timer == NULL ||
-        port->ops->process_spawn(port, p->template, &p->limits, -1, &worker_process_events, w, &w->process, why) != OK) {
+    if (w->start_timer == NULL || port->ops->process_spawn(port, p->template, &p->limits, -1, &worker_process_events, w,
+                                                           &w->process, why) != OK) {
         port->ops->timer_free(&w->start_timer);
         free(w);
         return fail(why, ERR_NOMEM, "no memory for a worker");
@@ -277,15 +285,38 @@ static enum err worker_start(struct pool *p, struct failure *why)
 
 /* ---- pools ---- */
 
+static void worker_lend(struct worker *w, const struct worker_wait *wait)
+{
+    worker_move(w, BUSY);
+    w->lent = wait->urgent;
+    if (w->lent)
+        w->pool->lent++;
+    else
+        w->pool->taken++;
+}
+
+/* A worker beyond the pool's most is for urgent ones alone: else those who hold them all might wait for each other. */
+static bool may_take(const struct pool *p, const struct worker_wait *wait)
+{
+    return !list_empty(&p->idle) && (wait->urgent || p->taken < p->worker_max);
+}
+
+static void wait_leaves(struct worker_wait *wait)
+{
+    list_remove(&wait->link);
+    wait->pool->queue_len--;
+    wait->pool->urgent -= wait->urgent;
+}
+
 static void refuse_waiting(struct pool *p, enum err err, const char *why)
 {
     struct failure f = { 0 };
     struct list *node;
 
     fail(&f, err, "%s: %s", p->label, why);
-    while ((node = list_pop(&p->waiting)) != NULL) {
+    while ((node = list_first(&p->waiting)) != NULL) {
         struct worker_wait *wait = list_entry(node, struct worker_wait, link);
-        p->queue_len--;
+        wait_leaves(wait);
         wait->refused(wait, &f);
     }
 }
@@ -326,7 +357,8 @@ static void pool_died_young(struct pool *p, const char *why)
 
 static bool pool_wants_worker(const struct pool *p)
 {
-    if (!p->started || p->closing || p->settled || p->backing_off || p->template == NULL || p->live == p->worker_max)
+    if (!p->started || p->closing || p->settled || p->backing_off || p->template == NULL ||
+        p->live >= p->worker_max + p->urgent + p->lent)
         return false;
     return p->live < p->worker_min || (!p->proven && p->live == 0) || p->queue_len > p->starting;
 }
@@ -349,11 +381,14 @@ static void pool_fill(struct pool *p)
 
 static void pool_serve(struct pool *p)
 {
-    while (!list_empty(&p->waiting) && !list_empty(&p->idle)) {
-        struct worker_wait *wait = list_entry(list_pop(&p->waiting), struct worker_wait, link);
-        struct worker *w = list_entry(list_first(&p->idle), struct worker, link);
-        p->queue_len--;
-        worker_move(w, BUSY);
+    while (!list_empty(&p->waiting)) {
+        struct worker_wait *wait = list_entry(list_first(&p->waiting), struct worker_wait, link);
+        struct worker *w;
+        if (!may_take(p, wait))
+            return;
+        w = list_entry(list_first(&p->idle), struct worker, link);
+        wait_leaves(wait);
+        worker_lend(w, wait);
         wait->granted(wait, w);
     }
 }
@@ -445,8 +480,8 @@ enum err pool_open(struct super *s, int file, const char *label, const struct po
     list_init(&p->others);
     list_init(&p->waiting);
     p->timer = s->port->ops->timer_new(s->port, pool_timer, p);
-    if (p->timer == NULL ||
-        s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p, &p->template, why) != OK) {
+    if (p->timer == NULL || s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p,
+                                                        &p->template, why) != OK) {
         s->port->ops->timer_free(&p->timer);
         free(p);
         return fail(why, ERR_NOMEM, "no memory for the graft");
@@ -480,11 +515,11 @@ void pool_close(struct pool *p)
 
     p->closing = true;
     refuse_waiting(p, ERR_NOGRAFT, "is being unloaded");
-    list_each(node, &p->idle) {
+    list_each (node, &p->idle) {
         struct worker *w = list_entry(node, struct worker, link);
         worker_condemn(w, gone, LOG_DEBUG);
     }
-    list_each(node, &p->others)
+    list_each (node, &p->others)
         worker_condemn(list_entry(node, struct worker, link), gone, LOG_DEBUG);
     if (p->template != NULL)
         port->ops->process_kill(p->template);
@@ -501,26 +536,28 @@ enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w
         return fail(why, ERR_NOGRAFT, "%s is being unloaded", p->label);
     if (p->settled)
         return fail(why, ERR_CRASHED, "cannot run: the process that workers of %s come from is gone", p->label);
-    if (!list_empty(&p->idle)) {
+    if (may_take(p, wait)) {
         *w = list_entry(list_first(&p->idle), struct worker, link);
-        worker_move(*w, BUSY);
+        worker_lend(*w, wait);
         return OK;
     }
-    if (p->queue_len >= p->queue_max)
+    if (p->queue_len >= p->queue_max && !wait->urgent)
         return fail(why, ERR_BUSY, "%zu calls wait for %s already; try again later", p->queue_len, p->label);
     p->queue_len++;
+    p->urgent += wait->urgent;
     wait->pool = p;
-    list_push(&p->waiting, &wait->link);
+    if (wait->urgent)
+        list_push_front(&p->waiting, &wait->link);
+    else
+        list_push(&p->waiting, &wait->link);
     pool_fill(p);
     return ERR_WAIT;
 }
 
 void worker_wait_cancel(struct worker_wait *wait)
 {
-    if (!list_linked(&wait->link))
-        return;
-    list_remove(&wait->link);
-    wait->pool->queue_len--;
+    if (list_linked(&wait->link))
+        wait_leaves(wait);
 }
 
 void worker_use(struct worker *w, const struct worker_events *events, void *owner)
@@ -545,6 +582,8 @@ void worker_give(struct worker **worker)
         worker_condemn(w, "spoke on after its call had ended", LOG_INFO);
     else if (p->super->port->ops->process_cpu_us(w->process) > WORKER_CPU_S * 1000000ull)
         worker_condemn(w, "is old, and replaced by a new one", LOG_INFO);
+    else if (p->live > p->worker_max + p->lent && list_empty(&p->waiting))
+        worker_condemn(w, "was one more than the most, for a nested call", LOG_DEBUG);
     pool_serve(p);
 }
 
@@ -602,7 +641,8 @@ static void zygote_died(void *owner, const struct obituary *o)
 
 static const struct process_events zygote_process_events = { zygote_message, zygote_broken, zygote_died };
 
-enum err super_new(struct port *port, const struct super_events *events, void *owner, struct super **out, struct failure *why)
+enum err super_new(struct port *port, const struct super_events *events, void *owner, struct super **out,
+                   struct failure *why)
 {
     struct super *s = calloc(1, sizeof *s);
 

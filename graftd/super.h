@@ -19,12 +19,13 @@ struct pool;
 struct worker;
 
 struct super_events {
-    void (*ready)(void *owner);                              /* the zygote stands; pools may be opened */
-    void (*lost)(void *owner, const char *why);              /* it does not, or no more: graftd must end */
+    void (*ready)(void *owner);                 /* the zygote stands; pools may be opened */
+    void (*lost)(void *owner, const char *why); /* it does not, or no more: graftd must end */
 };
-enum err super_new(struct port *port, const struct super_events *events, void *owner, struct super **out, struct failure *why);
-void super_stop(struct super *s);  /* everything below the zygote dies; lost() follows */
-void super_free(struct super **s); /* after lost(), and no pool is left */
+enum err super_new(struct port *port, const struct super_events *events, void *owner, struct super **out,
+                   struct failure *why);
+void super_stop(struct super *s);               /* everything below the zygote dies; lost() follows */
+void super_free(struct super **s);              /* after lost(), and no pool is left */
 const char *super_walls(const struct super *s); /* one line: which walls stand */
 
 struct pool_events {
@@ -49,8 +50,9 @@ size_t pool_worker_count(const struct pool *p);
 struct worker_wait {
     struct list link;  /* the pool's */
     struct pool *pool; /* the pool's */
-    void (*granted)(struct worker_wait *, struct worker *);            /* out of the queue, with a worker */
-    void (*refused)(struct worker_wait *, const struct failure *why);  /* out of the queue, without */
+    bool urgent; /* somebody with a worker and locks waits for this one: it may be one more than the pool's most */
+    void (*granted)(struct worker_wait *, struct worker *);           /* out of the queue, with a worker */
+    void (*refused)(struct worker_wait *, const struct failure *why); /* out of the queue, without */
 };
 /* OK: *w is BUSY and the caller's. ERR_WAIT: queued. ERR_BUSY: the queue is full. */
 enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w, struct failure *why);

@@ -37,8 +37,9 @@
 /*
  * ABI change log. A graft names the ABI that it was built for; a host refuses newer ones and names both.
  *   1  first
+ *   2  nested calls: graft_call_function(), graft_value_item(), GRAFT_CALL_FAILED
  */
-#define GRAFT_ABI 1
+#define GRAFT_ABI 2
 
 /* ---- codes ---- */
 
@@ -51,6 +52,7 @@
 #define GRAFT_NO_MEMORY 6  /* the graft's memory is used up */
 #define GRAFT_BAD_REPLY 7  /* replies nested too deep, or not as announced */
 #define GRAFT_ABORTED 8    /* what graft_abort() gives */
+#define GRAFT_CALL_FAILED 9 /* the nested call failed: what it did is undone */
 
 /* ---- what a module says about itself ---- */
 
@@ -153,6 +155,46 @@ int graft_reply_status(graft_call *call, const char *text); /* such as "OK" */
 int graft_reply_error(graft_call *call, const char *text);  /* as a value of an array; to fail a call use graft_abort */
 int graft_reply_array(graft_call *call, size_t count);
 int graft_reply_map(graft_call *call, size_t count);
+
+/* ---- other grafts ---- */
+
+/* What a nested call replied. Fields that are not of the value's kind are 0 and empty. Everything in it is borrowed
+ * until the call ends. */
+typedef struct {
+    int kind;          /* GRAFT_VALUE_… */
+    uint32_t count;    /* ARRAY: of items. MAP: of pairs; the items are then key, value, key, …: 2 × count */
+    int64_t integer;   /* I64 */
+    double number;     /* DOUBLE */
+    graft_bytes bytes; /* BYTES, STATUS, ERROR */
+    const void *items; /* the host's: read them with graft_value_item() */
+} graft_value;
+
+#define GRAFT_VALUE_NIL 0
+#define GRAFT_VALUE_I64 1
+#define GRAFT_VALUE_DOUBLE 2
+#define GRAFT_VALUE_BYTES 3
+#define GRAFT_VALUE_STATUS 4
+#define GRAFT_VALUE_ERROR 5
+#define GRAFT_VALUE_ARRAY 6
+#define GRAFT_VALUE_MAP 7
+
+/* Arguments of one nested call. Their bytes, and 4 for each: at most 32 MiB together. */
+#define GRAFT_CALL_ARGS_MAX 4096
+
+/* Calls a function of another graft, such as "bank.transfer", as a nested transaction: it sees what this
+ * call did, and what it does is committed or undone with this call. It runs in a worker of its own, with its own
+ * graft's rights and limits; whoever made this call must be allowed to call it too; this call's deadlines go on. In a
+ * read-only call it is read-only too.
+ *
+ * GRAFT_OK: *reply is what it replied. GRAFT_CALL_FAILED: what it did is undone and nothing else, this call may go on,
+ * and *reply is a GRAFT_VALUE_ERROR whose bytes are "WORD sentence", such as "ABORTED bank.transfer: insufficient
+ * funds…". GRAFT_TOO_LARGE: the name, the arguments or their number are; nothing was called. GRAFT_NO_MEMORY: the
+ * arguments do not fit, and nothing was called; or the answer does not, and what was called may have been done: then
+ * fail this call. reply may be NULL; args too, when arg_count is 0. */
+int graft_call_function(graft_call *call, const char *function, const graft_bytes *args, size_t arg_count,
+                        graft_value *reply);
+/* Item i of an array or a map, counted from 0. GRAFT_BAD_ARG: there is none such. out may be the value itself. */
+int graft_value_item(const graft_value *value, size_t i, graft_value *out);
 
 /* ---- bytes and text ---- */
 

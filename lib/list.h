@@ -26,7 +26,10 @@ static inline void list_insert(struct list *node, struct list *prev, struct list
     next->prev = node;
 }
 
-static inline void list_push(struct list *head, struct list *node) { list_insert(node, head->prev, head); } /* at the end */
+static inline void list_push(struct list *head, struct list *node)
+{
+    list_insert(node, head->prev, head);
+} /* at the end */
 static inline void list_push_front(struct list *head, struct list *node) { list_insert(node, head, head->next); }
 
 static inline void list_remove(struct list *node) /* harmless when on no list */

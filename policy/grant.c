@@ -61,6 +61,8 @@ static struct grant_limits limits_of(const struct setting s[ITEM_COUNT])
         .memory = s[ITEM_MEMORY].value,
         .stack = s[ITEM_STACK].value,
         .effects = s[ITEM_EFFECTS].value,
+        .retries = (uint32_t)s[ITEM_RETRIES].value,
+        .hold_ms = (uint32_t)s[ITEM_HOLD].value,
         .worker_min = (uint32_t)s[ITEM_WORKER_MIN].value,
         .worker_max = (uint32_t)s[ITEM_WORKER_MAX].value,
         .cpu_place = s[ITEM_CPU].place,

@@ -10,13 +10,15 @@
 enum grant_right { GRANT_KV_READ, GRANT_KV_WRITE, GRANT_RIGHT_COUNT };
 const char *grant_right_name(enum grant_right right); /* "read kv", "write kv" */
 
-/* `limit cpu 50ms wall 1s memory 64M effects 10000 stack 1M` and `workers min 1 max 4`. */
+/* `limit cpu 50ms wall 1s memory 64M effects 10000 stack 1M retries 10 hold 1s` and `workers min 1 max 4`. */
 struct grant_limits {
     uint32_t cpu_ms;     /* of one call; default 50 */
     uint32_t wall_ms;    /* default 1000 */
     uint64_t memory;     /* bytes of heap; default 64 MiB */
     uint64_t stack;      /* bytes; default 1 MiB */
     uint64_t effects;    /* changes one call may make; default 10000 */
+    uint32_t retries;    /* of a call that lost a deadlock, unseen by its client; default 10 */
+    uint32_t hold_ms;    /* how long it may hold a lock that others wait for; default 1000 */
     uint32_t worker_min; /* kept warm; default 1 */
     uint32_t worker_max; /* default: processors online, at least 2 */
     struct place cpu_place, wall_place, memory_place, effects_place; /* who says so; line 0: built in */

@@ -21,6 +21,8 @@ const struct quantity item_quantities[ITEM_COUNT] = {
     [ITEM_MEMORY] = { "limit", "memory", UNIT_SIZE, 64 * KIB, 16ull * GIB, 64 * MIB },
     [ITEM_STACK] = { "limit", "stack", UNIT_SIZE, 64 * KIB, 64 * MIB, MIB },
     [ITEM_EFFECTS] = { "limit", "effects", UNIT_COUNT, 1, 1000000000, 10000 },
+    [ITEM_RETRIES] = { "limit", "retries", UNIT_COUNT, 0, 100, 10 },
+    [ITEM_HOLD] = { "limit", "hold", UNIT_DURATION, 1, HOUR, SECOND },
     [ITEM_WORKER_MIN] = { "workers", "min", UNIT_COUNT, 0, 64, 1 },
     [ITEM_WORKER_MAX] = { "workers", "max", UNIT_COUNT, 1, 64, 0 },
 };
@@ -33,6 +35,7 @@ const struct quantity daemon_quantities[DAEMON_ITEM_COUNT] = {
     [DAEMON_LOCK_WAIT] = { "limit", "lock-wait", UNIT_DURATION, 1, HOUR, 5 * SECOND },
     [DAEMON_CACHE] = { "limit", "cache", UNIT_SIZE, MIB, 1024ull * GIB, 64 * MIB },
     [DAEMON_DRAIN] = { "limit", "drain", UNIT_DURATION, 0, HOUR, 10 * SECOND },
+    [DAEMON_IDLE] = { "limit", "idle", UNIT_DURATION, 10, HOUR, 10 * SECOND },
     [DAEMON_SPILL] = { "txn", "spill", UNIT_SIZE, 64 * KIB, GIB, 8 * MIB },
     [DAEMON_HISTORY_KEEP] = { "history", "keep", UNIT_DURATION, SECOND, 3650ull * DAY, DAY },
     [DAEMON_HISTORY_SIZE] = { "history", "size", UNIT_SIZE, 64 * KIB, 1024ull * GIB, GIB },

@@ -82,6 +82,7 @@ struct policy_limits {
     uint64_t history_ms;    /* history keep 24h … */
     uint64_t history_bytes; /* … or 1G */
     uint64_t drain_ms;      /* limit drain 10s: how long SIGTERM waits for running calls */
+    uint64_t idle_ms;       /* limit idle 10s: how long a connection's transaction may wait for the next request */
 };
 const struct policy_limits *policy_limits(const struct policy *p);
 
@@ -117,6 +118,8 @@ enum item {
     ITEM_MEMORY, /* bytes of heap */
     ITEM_STACK,  /* bytes */
     ITEM_EFFECTS,
+    ITEM_RETRIES,
+    ITEM_HOLD,   /* ms */
     ITEM_WORKER_MIN,
     ITEM_WORKER_MAX,
     ITEM_COUNT,

@@ -55,6 +55,7 @@ static void policy_complete(struct policy *p)
         .history_ms = p->settings[DAEMON_HISTORY_KEEP].value,
         .history_bytes = p->settings[DAEMON_HISTORY_SIZE].value,
         .drain_ms = p->settings[DAEMON_DRAIN].value,
+        .idle_ms = p->settings[DAEMON_IDLE].value,
     };
 }
 

@@ -29,7 +29,7 @@ struct actor {
     struct world *w;
     struct txn *t;    /* NULL once given away */
     uint64_t id;
-    unsigned woken;
+    unsigned woken, doomed;
     bool ended;
     uint64_t undone;
     struct failure why;
@@ -83,6 +83,8 @@ static inline void world_settle(struct world *w)
 
 static inline void actor_wake(void *owner) { ((struct actor *)owner)->woken++; }
 
+static inline void actor_doomed(void *owner) { ((struct actor *)owner)->doomed++; }
+
 static inline void actor_ended(void *owner, const struct failure *why, uint64_t undone)
 {
     struct actor *a = owner;
@@ -93,11 +95,12 @@ static inline void actor_ended(void *owner, const struct failure *why, uint64_t 
     a->undone = undone;
 }
 
-static inline enum err actor_begin(struct actor *a, struct world *w)
+/* hold_ms: as in txn_origin. */
+static inline enum err actor_begin_holding(struct actor *a, struct world *w, uint64_t hold_ms)
 {
-    static const struct txn_events events = { actor_wake, actor_ended };
-    static const struct txn_origin origin = { .graft = "bank", .version = "1.0", .function = "transfer",
-                                              .uid = 1000, .gid = 100, .pid = 7 };
+    static const struct txn_events events = { .wake = actor_wake, .ended = actor_ended, .doomed = actor_doomed };
+    struct txn_origin origin = { .graft = "bank", .version = "1.0", .function = "transfer",
+                                 .uid = 1000, .gid = 100, .pid = 7, .hold_ms = hold_ms };
     enum err err;
 
     memset(a, 0, sizeof *a);
@@ -107,6 +110,8 @@ static inline enum err actor_begin(struct actor *a, struct world *w)
         a->id = txn_id(a->t);
     return err;
 }
+
+static inline enum err actor_begin(struct actor *a, struct world *w) { return actor_begin_holding(a, w, 0); }
 
 static inline struct txn *actor_give(struct actor *a)
 {
@@ -236,6 +241,14 @@ static inline const char *do_scan(struct actor *a, const char *prefix, const cha
 
     UNTIL_DONE(a, err, text = try_scan(a, prefix, from, count, &err));
     return text;
+}
+
+static inline enum err do_rollback(struct actor *a, struct txn_mark mark, uint64_t *undone)
+{
+    enum err err;
+
+    UNTIL_DONE(a, err, err = txn_rollback_to(a->t, mark, undone, NULL));
+    return err;
 }
 
 /* One transaction that puts one key, to its end. */

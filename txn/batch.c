@@ -61,7 +61,7 @@ static void batch_free(struct batch *b)
         batch_delete(b);
         return;
     }
-    b->count = b->effect_count = 0;
+    b->count = b->entry_count = b->effect_count = 0;
     b->bytes = 0;
     list_push(&m->spare_batches, &b->link);
     m->spare_batch_count++;
@@ -104,31 +104,43 @@ static bool reserve(void **array, size_t *cap, size_t count, size_t more, size_t
     return true;
 }
 
-static bool batch_reserve(struct batch *b, size_t effects)
+static bool batch_reserve(struct batch *b, size_t entries, size_t effects)
 {
-    size_t item_cap = b->cap, entry_cap = b->cap;
-    bool room = reserve((void **)&b->items, &item_cap, b->count, 1, sizeof *b->items) &&
-                reserve((void **)&b->entries, &entry_cap, b->count, 1, sizeof *b->entries);
+    return reserve((void **)&b->items, &b->cap, b->count, 1, sizeof *b->items) &&
+           reserve((void **)&b->entries, &b->entry_cap, b->entry_count, entries, sizeof *b->entries) &&
+           reserve((void **)&b->effects, &b->effect_cap, b->effect_count, effects, sizeof *b->effects);
+}
 
-    if (room)
-        b->cap = item_cap;
-    return room && reserve((void **)&b->effects, &b->effect_cap, b->effect_count, effects, sizeof *b->effects);
+static size_t entries_of(const struct txn *t, enum item_kind kind)
+{
+    return kind == ITEM_COMMIT ? notes_entry_count(t) : 1;
 }
 
 enum err batch_add(struct txn *t, enum item_kind kind, const struct undo_log *log, uint64_t *number)
 {
     struct batch *b = batch_filling(t->m);
-    size_t effects = log == NULL ? 0 : log->count;
+    size_t effects = log == NULL ? 0 : log->count, entries = entries_of(t, kind);
 
-    if (b == NULL || !batch_reserve(b, effects))
+    if (b == NULL || !batch_reserve(b, entries, effects))
         return ERR_NOMEM;
     b->items[b->count++] = (struct batch_item){ t, kind };
+    b->entry_count += entries;
     b->effect_count += effects;
-    b->bytes += log == NULL ? 0 : log->bytes;
+    b->bytes += (log == NULL ? 0 : log->bytes) + (t->tale == NULL ? 0 : t->tale->idem_reply.len);
     t->item_count++;
     *number = b->number;
     manager_want(t->m);
     return OK;
+}
+
+static void entry_tell(struct store_entry *e, const struct txn_tale *tale)
+{
+    if (tale == NULL)
+        return;
+    e->nested = tale->nested;
+    e->nested_count = tale->nested_count;
+    e->idem_token = tale->idem_token;
+    e->idem_reply = tale->idem_reply;
 }
 
 static struct store_entry entry_of(const struct batch_item *item, struct store_effect *effects)
@@ -142,6 +154,7 @@ static struct store_entry entry_of(const struct batch_item *item, struct store_e
         e.history.outcome = "committed";
         e.first_effect = t->spilled;
         e.effect_count = t->log.count;
+        entry_tell(&e, t->tale);
         undo_show(&t->log, effects);
         break;
     case ITEM_SPILL:
@@ -154,6 +167,10 @@ static struct store_entry entry_of(const struct batch_item *item, struct store_e
     case ITEM_ROW:
         e.history.outcome = err_word(t->failure.err);
         e.history.error = t->failure.text;
+        if (t->notes != NULL) { /* ours until it is released, which is after this */
+            e.nested = t->notes->nested;
+            e.nested_count = t->notes->nested_count;
+        }
         break;
     }
     return e;
@@ -165,7 +182,7 @@ void batch_submit(struct txn_manager *m)
 {
     struct list *first = list_first(&m->batches);
     struct batch *b;
-    size_t at = 0;
+    size_t at = 0, entry = 0;
 
     if (m->in_flight != NULL || m->poisoned || (first == NULL && !m->id_wanted))
         return;
@@ -173,12 +190,15 @@ void batch_submit(struct txn_manager *m)
     if (b == NULL)
         return; /* the next poll tries again */
     for (size_t i = 0; i < b->count; i++) {
-        b->entries[i] = entry_of(&b->items[i], b->effects == NULL ? NULL : b->effects + at);
-        at += b->entries[i].effect_count;
+        b->entries[entry] = entry_of(&b->items[i], b->effects == NULL ? NULL : b->effects + at);
+        at += b->entries[entry].effect_count;
+        if (b->items[i].kind == ITEM_COMMIT)
+            notes_split(b->items[i].txn, &b->entries[entry]);
+        entry += entries_of(b->items[i].txn, b->items[i].kind);
     }
-    CHECK(at == b->effect_count);
+    CHECK(at == b->effect_count && entry == b->entry_count);
     b->request = (struct store_request){ .kind = STORE_COMMIT, .done = batch_done, .owner = b,
-                                         .entries = b->entries, .entry_count = b->count };
+                                         .entries = b->entries, .entry_count = b->entry_count };
     if (m->id_wanted) {
         m->id_block_began = m->id_next;
         b->request.txn_reserve = m->id_next + m->id_block - 1;
@@ -208,7 +228,6 @@ static void item_stored(const struct batch_item *item)
     case ITEM_COMMIT:
         undo_drop(&t->log, &t->m->kv);
         lock_release_all(&t->m->locks, &t->locks);
-        list_remove(&t->spilled_link);
         txn_end(t);
         break;
     case ITEM_SPILL:
@@ -303,7 +322,7 @@ static void doom_dependents(struct txn_manager *m, uint64_t number)
             continue;
         t->depends = 0;
         undo_play(&t->log, &m->kv);
-        txn_doom(t, ERR_STORAGE, "the store could not write what this transaction had read; it was rolled back");
+        txn_doom_told(t, ERR_STORAGE, "the store could not write what this transaction had read; it was rolled back");
     }
 }
 

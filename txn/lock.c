@@ -1,56 +1,25 @@
 /*
- * See lock.h. A lock exists while somebody holds it or waits for it.
- *
- *     lock ── granted: claims, all shared or a single exclusive one
- *          ── upgrader: the granted claim that wants to become exclusive, first in line. Never two: the second would
- *             wait for the first and the first for the second
- *          ── waiting: claims, in order of arrival
- *
- * Who waits for a lock waits, directly or through those in line before it, for all who hold it. So the search for a
- * cycle goes from lock to lock and sees each once, however many wait.
+ * See lock.h for the contract and lock_inside.h for what there is. Here: locks and claims, taking and giving back.
  */
-#include "txn/lock.h"
+#include "txn/lock_inside.h"
 
 #include "lib/check.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    LOCK_KEY_INLINE = 64,  /* bytes; longer keys cost an allocation */
-    LOCK_SPARE_MAX = 4096, /* locks, and claims, kept for reuse */
-};
-
-struct lock {
-    struct map_node node; /* its key is small or owned */
-    struct list granted, waiting;
-    struct lock_claim *upgrader; /* NULL: none */
-    uint64_t walk;               /* the last search that saw it */
-    struct lock *next;           /* still to be searched, or the next spare one */
-    char small[LOCK_KEY_INLINE];
-};
-
-struct lock_claim {
-    struct list of_lock;   /* lock.granted or lock.waiting */
-    struct list of_holder; /* holder.held; on no list while waiting to enter */
-    struct lock *lock;
-    struct lock_holder *holder;
-    enum lock_mode mode; /* held; or wanted, while waiting to enter */
-    struct lock_claim *next; /* the next spare one */
-};
-
-static struct lock_claim *claim_of_lock(struct list *node) { return list_entry(node, struct lock_claim, of_lock); }
-static struct lock_claim *claim_of_holder(struct list *node) { return list_entry(node, struct lock_claim, of_holder); }
-
 enum err lock_table_init(struct lock_table *t)
 {
-    *t = (struct lock_table){ 0 };
+    *t = (struct lock_table){ .tickets = TICKET_FIRST };
+    list_init(&t->exclusives);
+    list_init(&t->rangers);
     return map_init(&t->locks);
 }
 
 void lock_table_fini(struct lock_table *t)
 {
     CHECK(t->locks.count == 0);
+    CHECK(list_empty(&t->rangers));
     while (t->spare_locks != NULL) {
         struct lock *lock = t->spare_locks;
         t->spare_locks = lock->next;
@@ -90,8 +59,10 @@ static struct lock *lock_new(struct lock_table *t, struct bytes key)
     }
     list_init(&lock->granted);
     list_init(&lock->waiting);
+    lock->of_exclusives = (struct list){ 0 };
     lock->upgrader = NULL;
     lock->walk = 0;
+    lock->listed = false;
     lock->next = NULL;
     lock->node.key = bytes_of(text, key.len);
     map_add(&t->locks, &lock->node);
@@ -103,6 +74,7 @@ static void lock_free_if_unused(struct lock_table *t, struct lock *lock)
     if (!list_empty(&lock->granted) || !list_empty(&lock->waiting))
         return;
     map_remove(&t->locks, &lock->node);
+    list_remove(&lock->of_exclusives);
     if (lock->node.key.data != lock->small)
         free((void *)(uintptr_t)lock->node.key.data);
     if (t->spare_lock_count == LOCK_SPARE_MAX) {
@@ -141,8 +113,8 @@ static void claim_free(struct lock_table *t, struct lock_claim *claim)
     t->spare_claim_count++;
 }
 
-/* What h holds of the lock; NULL: nothing. It would be on both lists: the shorter one decides. */
-static struct lock_claim *claim_find(const struct lock *lock, const struct lock_holder *h)
+/* It would be on both lists: the shorter one decides. */
+struct lock_claim *claim_find(const struct lock *lock, const struct lock_holder *h)
 {
     struct list *a = lock->granted.next, *b = h->held.next;
 
@@ -157,71 +129,68 @@ static struct lock_claim *claim_find(const struct lock *lock, const struct lock_
 
 static bool sole(const struct lock *lock) { return lock->granted.next == lock->granted.prev; }
 
-static bool compatible(const struct lock *lock, enum lock_mode mode)
-{
-    return list_empty(&lock->granted) ||
-           (mode == LOCK_SHARED && claim_of_lock(lock->granted.next)->mode == LOCK_SHARED);
-}
-
 static void claim_grant(struct lock_claim *claim)
 {
     list_push(&claim->lock->granted, &claim->of_lock);
     list_push(&claim->holder->held, &claim->of_holder);
 }
 
+/* Ranges of others let h have the key exclusively. */
+static bool ranges_allow(const struct lock_table *t, const struct lock_holder *h, struct bytes key, uint64_t ticket)
+{
+    list_each (node, &t->rangers)
+        if (ranges_of(node)->holder != h && range_bars(ranges_of(node), key, ticket))
+            return false;
+    return true;
+}
+
+static bool claim_allowed(const struct lock_table *t, const struct lock_claim *claim, enum lock_mode mode)
+{
+    return mode == LOCK_SHARED || ranges_allow(t, claim->holder, claim->lock->node.key, claim->ticket);
+}
+
+/* It was waited for and is held now. */
+static void tell_granted(struct lock_claim *claim)
+{
+    struct lock_holder *h = claim->holder;
+
+    claim->since_ms = -1;
+    h->got = claim;
+    h->waiting = NULL;
+    h->granted(h);
+}
+
 /* Lets in, in order, those who can go on. */
-static void lock_pump(struct lock *lock)
+static void lock_pump(struct lock_table *t, struct lock *lock)
 {
     struct list *first;
 
     if (lock->upgrader != NULL) {
         struct lock_claim *claim = lock->upgrader;
-        if (!sole(lock))
+        if (!sole(lock) || !claim_allowed(t, claim, LOCK_EXCLUSIVE))
             return;
         claim->mode = LOCK_EXCLUSIVE;
         lock->upgrader = NULL;
-        claim->holder->waiting = NULL;
-        claim->holder->granted(claim->holder);
+        tell_granted(claim);
         return;
     }
-    while ((first = list_first(&lock->waiting)) != NULL && compatible(lock, claim_of_lock(first)->mode)) {
+    while ((first = list_first(&lock->waiting)) != NULL) {
         struct lock_claim *claim = claim_of_lock(first);
+        if (!compatible(lock, claim->mode) || !claim_allowed(t, claim, claim->mode))
+            return;
         list_remove(first);
         claim_grant(claim);
-        claim->holder->waiting = NULL;
-        claim->holder->granted(claim->holder);
+        tell_granted(claim);
     }
 }
 
-/* Would h, waiting for start, wait for itself? If it holds start already (an upgrade), all who wait for start wait for
- * h. */
-static bool closes_cycle(struct lock_table *t, struct lock *start, const struct lock_holder *h, bool upgrade)
+void lock_pump_all(struct lock_table *t)
 {
-    struct lock *todo = start;
-
-    start->walk = ++t->walk;
-    start->next = NULL;
-    while (todo != NULL) {
-        struct lock *lock = todo;
-        todo = lock->next;
-        list_each (node, &lock->granted) {
-            struct lock_holder *other = claim_of_lock(node)->holder;
-            struct lock *next = other->waiting == NULL ? NULL : other->waiting->lock;
-            if (other == h && lock != start)
-                return true;
-            if (other == h || next == NULL)
-                continue;
-            if (next == start && upgrade)
-                return true;
-            if (next->walk == t->walk)
-                continue;
-            next->walk = t->walk;
-            next->next = todo;
-            todo = next;
-        }
-    }
-    return false;
+    list_each (node, &t->exclusives)
+        lock_pump(t, lock_of_exclusives(node));
 }
+
+/* Taking */
 
 static enum err refuse(struct bytes key, struct failure *why)
 {
@@ -231,8 +200,6 @@ static enum err refuse(struct bytes key, struct failure *why)
                 bytes_show(key, text, sizeof text));
 }
 
-static enum err no_memory(struct failure *why) { return fail(why, ERR_NOMEM, "no memory for a lock: try again later"); }
-
 static enum err wait_for(struct lock_holder *h, struct lock_claim *claim, int64_t now_ms)
 {
     h->waiting = claim;
@@ -240,38 +207,92 @@ static enum err wait_for(struct lock_holder *h, struct lock_claim *claim, int64_
     return ERR_WAIT;
 }
 
+/* Can it be had now (OK), in line (ERR_WAIT, *ticket tells its place) or not at all (ERR_DEADLOCK)? */
+static enum err decide(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode,
+                       bool upgrade, uint64_t *ticket)
+{
+    bool alone = upgrade ? sole(lock) : lock->upgrader == NULL && list_empty(&lock->waiting) && compatible(lock, mode);
+
+    while (!alone || (mode == LOCK_EXCLUSIVE && !ranges_allow(t, h, lock->node.key, *ticket))) {
+        uint64_t reach = upgrade ? 0 : line_reach(t, lock, line_place(t, lock, *ticket));
+        if (mode == LOCK_EXCLUSIVE && *ticket > reach)
+            reach = *ticket;
+        if (!closes_cycle(t, lock, h, upgrade, reach))
+            return ERR_WAIT;
+        if (mode == LOCK_SHARED || *ticket == TICKET_FIRST || list_empty(&t->rangers))
+            return ERR_DEADLOCK;
+        *ticket = TICKET_FIRST;
+    }
+    return OK;
+}
+
 static enum err upgrade(struct lock_table *t, struct lock_claim *claim, int64_t now_ms, struct failure *why)
 {
     struct lock *lock = claim->lock;
+    uint64_t ticket = ++t->tickets;
+    enum err err = decide(t, lock, claim->holder, LOCK_EXCLUSIVE, true, &ticket);
 
-    if (sole(lock)) {
+    if (err == ERR_DEADLOCK)
+        return refuse(lock->node.key, why);
+    if (err == OK) {
         claim->mode = LOCK_EXCLUSIVE;
         return OK;
     }
-    if (closes_cycle(t, lock, claim->holder, true))
-        return refuse(lock->node.key, why);
     CHECK(lock->upgrader == NULL);
+    claim->ticket = ticket;
     lock->upgrader = claim;
     return wait_for(claim->holder, claim, now_ms);
 }
 
-static enum err enter(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode,
-                      int64_t now_ms, struct failure *why)
+enum err lock_enter(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode,
+                    uint64_t ticket, int64_t now_ms, struct failure *why)
 {
-    bool free_now = lock->upgrader == NULL && list_empty(&lock->waiting) && compatible(lock, mode);
+    enum err err = decide(t, lock, h, mode, false, &ticket);
     struct lock_claim *claim;
 
-    if (!free_now && closes_cycle(t, lock, h, false))
+    if (err == ERR_DEADLOCK)
         return refuse(lock->node.key, why);
     claim = claim_new(t, lock, h, mode);
     if (claim == NULL)
-        return no_memory(why);
-    if (free_now) {
+        return lock_no_memory(why);
+    if (err == OK) {
         claim_grant(claim);
         return OK;
     }
-    list_push(&lock->waiting, &claim->of_lock);
+    claim->ticket = ticket;
+    list_push(line_place(t, lock, ticket), &claim->of_lock);
     return wait_for(h, claim, now_ms);
+}
+
+/* h holds the key by a range: from now on as a claim, which can be strengthened. */
+static enum err claim_from_range(struct lock_table *t, struct lock *lock, struct lock_holder *h,
+                                 struct lock_claim **out, struct failure *why)
+{
+    struct lock_claim *claim = claim_new(t, lock, h, LOCK_SHARED);
+
+    if (claim == NULL)
+        return lock_no_memory(why);
+    CHECK(compatible(lock, LOCK_SHARED));
+    claim_grant(claim);
+    *out = claim;
+    return OK;
+}
+
+static enum err lock_claim_key(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode,
+                               int64_t now_ms, struct failure *why)
+{
+    struct lock_claim *claim = claim_find(lock, h);
+    enum err err = OK;
+
+    if (mode == LOCK_EXCLUSIVE && !list_linked(&lock->of_exclusives))
+        list_push(&t->exclusives, &lock->of_exclusives);
+    if (claim == NULL && range_holds(h, lock->node.key))
+        err = claim_from_range(t, lock, h, &claim, why);
+    if (err != OK)
+        return err;
+    if (claim == NULL)
+        return lock_enter(t, lock, h, mode, ++t->tickets, now_ms, why);
+    return claim->mode >= mode ? OK : upgrade(t, claim, now_ms, why);
 }
 
 enum err lock_take(struct lock_table *t, struct lock_holder *h, struct bytes key, enum lock_mode mode, int64_t now_ms,
@@ -279,56 +300,69 @@ enum err lock_take(struct lock_table *t, struct lock_holder *h, struct bytes key
 {
     struct map_node *node;
     struct lock *lock;
-    struct lock_claim *claim;
     enum err err;
 
-    if (h->waiting != NULL) {
-        if (bytes_equal(h->waiting->lock->node.key, key))
-            return ERR_WAIT;
+    if (h->waiting != NULL && !wants_range(h) && bytes_equal(h->waiting->lock->node.key, key))
+        return ERR_WAIT;
+    if (h->waiting != NULL || wants_range(h))
         lock_cancel(t, h);
-    }
+    if (mode == LOCK_SHARED && range_holds(h, key))
+        return OK;
     node = map_find(&t->locks, key);
     lock = node == NULL ? lock_new(t, key) : map_entry(node, struct lock, node);
     if (lock == NULL)
-        return no_memory(why);
-    claim = claim_find(lock, h);
-    if (claim == NULL)
-        err = enter(t, lock, h, mode, now_ms, why);
-    else
-        err = claim->mode >= mode ? OK : upgrade(t, claim, now_ms, why);
+        return lock_no_memory(why);
+    err = lock_claim_key(t, lock, h, mode, now_ms, why);
     lock_free_if_unused(t, lock);
     return err;
 }
 
-void lock_cancel(struct lock_table *t, struct lock_holder *h)
+/* The end of waiting and holding */
+
+static void cancel_claim(struct lock_table *t, struct lock_holder *h)
 {
     struct lock_claim *claim = h->waiting;
-    struct lock *lock;
+    struct lock *lock = claim->lock;
 
-    if (claim == NULL)
-        return;
-    lock = claim->lock;
     h->waiting = NULL;
     if (lock->upgrader == claim)
         lock->upgrader = NULL;
     else
         claim_free(t, claim);
-    lock_pump(lock);
+    lock_pump(t, lock);
     lock_free_if_unused(t, lock);
+}
+
+void lock_cancel(struct lock_table *t, struct lock_holder *h)
+{
+    if (h->waiting != NULL)
+        cancel_claim(t, h);
+    if (wants_range(h))
+        unwant_range(t, h);
 }
 
 void lock_release_all(struct lock_table *t, struct lock_holder *h)
 {
+    struct lock_ranges *ranges = h->ranges;
     struct list *node;
 
     lock_cancel(t, h);
+    h->got = NULL;
+    h->ranges = NULL;
+    if (ranges != NULL)
+        list_remove(&ranges->of_table);
     while ((node = list_first(&h->held)) != NULL) {
         struct lock_claim *claim = claim_of_holder(node);
         struct lock *lock = claim->lock;
         claim_free(t, claim);
-        lock_pump(lock);
+        lock_pump(t, lock);
         lock_free_if_unused(t, lock);
     }
+    if (ranges == NULL)
+        return;
+    range_set_fini(&ranges->held);
+    free(ranges);
+    lock_pump_all(t);
 }
 
 bool lock_holds(struct lock_table *t, const struct lock_holder *h, struct bytes key, enum lock_mode mode)
@@ -336,7 +370,7 @@ bool lock_holds(struct lock_table *t, const struct lock_holder *h, struct bytes 
     struct map_node *node = map_find(&t->locks, key);
     struct lock_claim *claim = node == NULL ? NULL : claim_find(map_entry(node, struct lock, node), h);
 
-    return claim != NULL && claim->mode >= mode;
+    return (claim != NULL && claim->mode >= mode) || (mode == LOCK_SHARED && range_holds(h, key));
 }
 
 struct bytes lock_waits_for(const struct lock_holder *h)
@@ -349,4 +383,35 @@ void lock_each_exclusive(const struct lock_holder *h, void (*visit)(struct bytes
     list_each (node, &h->held)
         if (claim_of_holder(node)->mode == LOCK_EXCLUSIVE)
             visit(claim_of_holder(node)->lock->node.key, user);
+}
+
+void lock_each_blocker(const struct lock_table *t, const struct lock_holder *h, int64_t now_ms,
+                       void (*visit)(struct lock_holder *blocker, int64_t since_ms, void *user), void *user)
+{
+    const struct lock_claim *waiting = h->waiting;
+
+    if (waiting == NULL)
+        return;
+    list_each (node, &waiting->lock->granted) {
+        const struct lock_claim *claim = claim_of_lock(node);
+        if (claim->holder != h)
+            visit(claim->holder, claim->since_ms < 0 ? now_ms : claim->since_ms, user);
+    }
+    if (claim_reach(t, waiting) == 0)
+        return;
+    list_each (node, &t->rangers) {
+        const struct lock_ranges *r = ranges_of(node);
+        const struct range_item *item = range_set_find(&r->held, waiting->lock->node.key);
+        if (item != NULL && r->holder != h)
+            visit(r->holder, item->since_ms, user);
+    }
+}
+
+void lock_woke(struct lock_holder *h, int64_t now_ms)
+{
+    if (h->got != NULL)
+        h->got->since_ms = now_ms;
+    h->got = NULL;
+    if (h->ranges != NULL)
+        h->ranges->woke_ms = now_ms;
 }

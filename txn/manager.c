@@ -1,8 +1,9 @@
 /*
  * The manager of transactions: starts, polls, ends.
  *
- * One poll: the store's answers are taken, lock waits that lasted too long end, the next batch is submitted, and only
- * then is anybody called back, so that a callback finds everything in order and may begin, ask, commit and abort.
+ * One poll: the store's answers are taken, lock waits that lasted too long end, those who made others wait too long are
+ * doomed, the next batch is submitted, and only then is anybody called back, so that a callback finds everything in
+ * order and may begin, ask, commit and abort.
  */
 #include "txn/inside.h"
 
@@ -25,6 +26,14 @@ void manager_submit(struct txn_manager *m, struct store_request *r)
     m->store->ops->submit(m->store, r);
 }
 
+void manager_hold_soon(struct txn_manager *m)
+{
+    int64_t least = m->hold_least > INT64_MAX / 2 ? INT64_MAX : m->now_ms + (int64_t)m->hold_least;
+
+    if (least < m->hold_due_ms)
+        m->hold_due_ms = least;
+}
+
 /* All wait equally long, so the list is in order of deadlines; those who came since the last poll are timed from
  * now. */
 static void poll_deadlines(struct txn_manager *m)
@@ -38,15 +47,70 @@ static void poll_deadlines(struct txn_manager *m)
         if (t->locks.waiting_since_ms >= 0)
             break;
         t->locks.waiting_since_ms = m->now_ms;
+        manager_hold_soon(m);
     }
     while ((node = list_first(&m->lock_waits)) != NULL) {
         struct txn *t = list_entry(node, struct txn, deadline_link);
         if (m->now_ms - t->locks.waiting_since_ms < wait_ms)
             break;
         m->stats.conflicts++;
+        t->history.lock_wait_us += m->options.lock_wait_ms * 1000;
         txn_doom(t, ERR_CONFLICT, "waited %lld ms for key \"%s\", which another transaction holds; try again",
                  (long long)wait_ms, bytes_show(lock_waits_for(&t->locks), key, sizeof key));
     }
+}
+
+/* One who holds what t waits for. */
+static void hold_look(struct lock_holder *h, int64_t since_ms, void *user)
+{
+    struct txn *holder = list_entry(h, struct txn, locks), *t = user;
+    struct txn_manager *m = t->m;
+    int64_t due;
+
+    if (holder->state != TXN_OPEN || holder->failure.err != OK || holder->hold_ms > INT64_MAX / 2)
+        return;
+    if (since_ms < t->locks.waiting_since_ms)
+        since_ms = t->locks.waiting_since_ms;
+    due = since_ms + (int64_t)holder->hold_ms;
+    if (due > m->now_ms) {
+        m->hold_due_ms = due < m->hold_due_ms ? due : m->hold_due_ms;
+        return;
+    }
+    m->hold_found = holder;
+}
+
+/* Dooming one lets others go on, so the search begins anew: each round dooms one, which is not found again. */
+static void poll_holds(struct txn_manager *m)
+{
+    char key[80];
+
+    while (m->now_ms >= m->hold_due_ms) {
+        m->hold_due_ms = INT64_MAX;
+        m->hold_found = NULL;
+        list_each (node, &m->lock_waits) {
+            struct txn *t = list_entry(node, struct txn, deadline_link);
+            lock_each_blocker(&m->locks, &t->locks, m->now_ms, hold_look, t);
+            if (m->hold_found == NULL)
+                continue;
+            m->hold_due_ms = m->now_ms;
+            m->stats.held_too_long++;
+            txn_doom_told(m->hold_found, ERR_CONFLICT,
+                          "held \"%s\" that others wait for longer than %llu ms; it was rolled back, try again",
+                          bytes_show(lock_waits_for(&t->locks), key, sizeof key),
+                          (unsigned long long)m->hold_found->hold_ms);
+            break;
+        }
+    }
+}
+
+/* It goes on with what it waited for. */
+static void note_waited(struct txn *t)
+{
+    int64_t since_ms = t->locks.waiting_since_ms, now_ms = t->m->now_ms;
+
+    if (t->locks.got != NULL && since_ms >= 0 && now_ms > since_ms)
+        t->history.lock_wait_us += (uint64_t)(now_ms - since_ms) * 1000;
+    lock_woke(&t->locks, now_ms);
 }
 
 /* Takes what is there now: what the callbacks add is for the next poll. */
@@ -62,14 +126,21 @@ static void list_take(struct list *to, struct list *from)
 
 static void poll_callbacks(struct txn_manager *m)
 {
-    struct list ending, waking, *node;
+    struct list ending, dooming, waking, *node;
 
     list_take(&ending, &m->ending);
+    list_take(&dooming, &m->dooming);
     list_take(&waking, &m->waking);
     while ((node = list_pop(&ending)) != NULL)
         txn_tell(list_entry(node, struct txn, link));
+    while ((node = list_pop(&dooming)) != NULL) {
+        struct txn *t = list_entry(node, struct txn, doom_link);
+        if (t->events.doomed != NULL)
+            t->events.doomed(t->owner);
+    }
     while ((node = list_pop(&waking)) != NULL) {
         struct txn *t = list_entry(node, struct txn, wake_link);
+        note_waited(t);
         t->events.wake(t->owner);
     }
 }
@@ -80,6 +151,7 @@ void txn_poll(struct txn_manager *m, int64_t now_ms)
     m->asked = false;
     m->store->ops->poll(m->store);
     poll_deadlines(m);
+    poll_holds(m);
     batch_submit(m);
     poll_callbacks(m);
     batch_submit(m);
@@ -92,12 +164,13 @@ void txn_poll(struct txn_manager *m, int64_t now_ms)
 int64_t txn_next_deadline_ms(const struct txn_manager *m)
 {
     struct list *node = list_first(&m->lock_waits);
-    int64_t since;
+    int64_t since, due;
 
     if (node == NULL)
         return -1;
     since = list_entry(node, struct txn, deadline_link)->locks.waiting_since_ms;
-    return since < 0 ? m->now_ms : since + (int64_t)m->options.lock_wait_ms;
+    due = since < 0 ? m->now_ms : since + (int64_t)m->options.lock_wait_ms;
+    return due < m->hold_due_ms ? due : m->hold_due_ms;
 }
 
 bool txn_manager_poisoned(const struct txn_manager *m) { return m->poisoned; }
@@ -133,13 +206,15 @@ static enum err ids_begin(struct txn_manager *m, struct failure *why)
 /* Fit to be freed in any case. */
 static enum err manager_init(struct txn_manager *m, const struct txn_options *options)
 {
-    struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->lock_waits, &m->spilled, &m->spare, &m->batches,
+    struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->dooming, &m->lock_waits, &m->spare, &m->batches,
                              &m->spare_batches };
     enum err locks, values;
 
     m->options = *options;
     m->store = options->store;
     m->batch_next = 1;
+    m->hold_least = options->hold_ms == 0 ? UINT64_MAX : options->hold_ms;
+    m->hold_due_ms = INT64_MAX;
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         list_init(lists[i]);
     locks = lock_table_init(&m->locks);

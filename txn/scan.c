@@ -1,14 +1,15 @@
 /*
  * Reading a range, in rounds: the store gives a page of keys, memory adds those in the same range that the page cannot
- * know or may know wrongly, and each candidate, in order, is locked, then seen, then kept if it is there.
+ * know or may know wrongly, what is looked at is locked as a range, and each candidate, in order, is seen, then kept if
+ * it is there.
  *
  *  1. Candidates are chosen in the moment the store answers, when page and memory belong together, and pinned from then
- *     on: a later change of a candidate shows in its entry, and is not seen before the lock is held.
- *  2. A round with more rows behind it ends at its last row: what memory has beyond belongs to the next round.
- *  3. Keys that an early write may already have deleted on disk are candidates while their transaction has not ended.
+ *     on. If the range can be locked in that same moment, nobody has an open change in it, and nobody makes one.
+ *  2. If the range must be waited for, the page is read again under the lock (T6).
+ *  3. A round ends behind the key that fills the page, or behind the last row if there are more: what memory has
+ *     beyond belongs to the next round.
  *
- * Whatever it must wait for, asking again goes on where it was. A key that did not exist when the candidates were
- * chosen is not waited for (locks are on keys).
+ * Whatever it must wait for, asking again goes on where it was.
  */
 #include "txn/inside.h"
 
@@ -23,11 +24,15 @@ struct scan {
     struct txn *txn; /* NULL: it has gone, the scan ends when the store is through with it */
     bool reading;    /* the store has the request */
     bool delivered;  /* the page was handed out */
-    bool more;       /* the store has rows behind this round */
+    bool locked;     /* the round's range is held */
+    bool stale;      /* it had to be waited for: the candidates are no longer all there may be */
+    bool last;       /* the round ends where the prefix does */
     struct bytes prefix, from;
     size_t count_max;
-    char *text;   /* owned: prefix and from */
-    char *cursor; /* owned: where the next round begins; NULL in the first */
+    uint8_t *text;      /* owned: prefix, from, and the end of the prefix */
+    struct range whole; /* all keys with the prefix, from `from` on */
+    struct range round; /* what this round looks at */
+    char *low, *high;   /* owned: its bounds where they are not those of the whole */
     struct kv_entry **candidates; /* owned array; those from `next` on are pinned */
     size_t candidate_count, next;
     struct kv_entry **kept; /* owned array of count_max; pinned */
@@ -53,7 +58,8 @@ static void scan_free(struct scan *s)
     free(s->kept);
     free(s->items);
     free(s->text);
-    free(s->cursor);
+    free(s->low);
+    free(s->high);
     free(s);
 }
 
@@ -91,34 +97,6 @@ static enum err pin_row(struct kv *kv, const struct store_pair *row, struct kv_e
     return OK;
 }
 
-struct gather {
-    struct scan *s;
-    const struct bytes *last; /* the round ends here; NULL: no end */
-    size_t cap;
-    enum err err;
-};
-
-static void gather_key(struct bytes key, void *user)
-{
-    struct gather *g = user;
-    struct scan *s = g->s;
-
-    if (g->err != OK || !bytes_start_with(key, s->prefix) || bytes_compare(key, s->request.from) < 0 ||
-        (g->last != NULL && bytes_compare(key, *g->last) > 0))
-        return;
-    if (s->candidate_count == g->cap) {
-        struct kv_entry **grown = reallocarray(s->candidates, 2 * g->cap, sizeof(struct kv_entry *));
-        if (grown == NULL) {
-            g->err = ERR_NOMEM;
-            return;
-        }
-        s->candidates = grown;
-        g->cap *= 2;
-    }
-    g->err = kv_pin_key(&s->m->kv, key, &s->candidates[s->candidate_count]);
-    s->candidate_count += g->err == OK;
-}
-
 static int by_key(const void *a, const void *b)
 {
     return bytes_compare((*(struct kv_entry *const *)a)->node.key, (*(struct kv_entry *const *)b)->node.key);
@@ -142,57 +120,84 @@ static enum err scan_gather(struct scan *s)
 {
     struct kv *kv = &s->m->kv;
     const struct store_request *r = &s->request;
-    struct gather g = { .s = s, .cap = r->pair_count + kv->pinned_count + 1 };
+    const struct bytes *last = r->more && r->pair_count > 0 ? &r->pairs[r->pair_count - 1].key : NULL;
     size_t dirty;
 
-    if (r->more && r->pair_count > 0)
-        g.last = &r->pairs[r->pair_count - 1].key;
-    s->candidates = calloc(g.cap, sizeof(struct kv_entry *));
+    s->candidates = calloc(r->pair_count + kv->pinned_count + 1, sizeof(struct kv_entry *));
     if (s->candidates == NULL)
         return ERR_NOMEM;
-    dirty = kv_dirty_range(kv, s->prefix, r->from, g.last, s->candidates);
+    dirty = kv_dirty_range(kv, s->prefix, r->from, last, s->candidates);
     for (s->candidate_count = 0; s->candidate_count < dirty; s->candidate_count++)
         kv_pin(kv, s->candidates[s->candidate_count]);
     for (size_t i = 0; i < r->pair_count; i++, s->candidate_count++)
         if (pin_row(kv, &r->pairs[i], &s->candidates[s->candidate_count]) != OK)
             return ERR_NOMEM;
-    list_each (node, &s->m->spilled)
-        if (list_entry(node, struct txn, spilled_link) != s->txn)
-            lock_each_exclusive(&list_entry(node, struct txn, spilled_link)->locks, gather_key, &g);
     sort_and_unite(s);
-    return g.err;
+    return OK;
 }
 
-/* The next round begins behind the last row of this one. */
-static enum err scan_advance(struct scan *s)
+/* How many candidates it takes to fill the page, if those are there that may be. */
+static size_t scan_enough(const struct scan *s)
+{
+    size_t missing = s->count_max - s->item_count, n = 0;
+
+    while (n < s->candidate_count && missing > 0) {
+        const struct kv_entry *e = s->candidates[n++];
+        missing -= !e->known || e->value != NULL;
+    }
+    return missing == 0 ? n : SIZE_MAX;
+}
+
+/* The round ends behind that key. */
+static enum err round_end(struct scan *s, struct bytes key)
+{
+    free(s->high);
+    s->high = bytes_dup(key);
+    s->round.high = bytes_of(s->high, key.len + 1); /* with the zero byte that bytes_dup puts behind */
+    s->round.endless = false;
+    s->last = false;
+    return s->high == NULL ? ERR_NOMEM : OK;
+}
+
+/* Where the round ends; candidates behind that are dropped. */
+static enum err scan_bound(struct scan *s)
 {
     const struct store_request *r = &s->request;
-    struct bytes last;
+    bool more = r->more && r->pair_count > 0;
+    size_t enough = scan_enough(s);
 
-    s->more = r->more && r->pair_count > 0;
-    if (!s->more)
-        return OK;
-    last = r->pairs[r->pair_count - 1].key;
-    free(s->cursor);
-    s->cursor = bytes_dup(last);
-    s->request.from = bytes_of(s->cursor, last.len + 1); /* with the zero byte that bytes_dup puts behind */
-    return s->cursor == NULL ? ERR_NOMEM : OK;
+    s->last = true;
+    s->round.high = s->whole.high;
+    s->round.endless = s->whole.endless;
+    if (enough < s->candidate_count || (enough == s->candidate_count && more)) {
+        while (s->candidate_count > enough)
+            kv_unpin(&s->m->kv, s->candidates[--s->candidate_count]);
+        return round_end(s, s->candidates[enough - 1]->node.key);
+    }
+    return more ? round_end(s, r->pairs[r->pair_count - 1].key) : OK;
 }
 
 static void scan_answer(struct scan *s)
 {
     const struct failure *why = &s->request.why;
+    struct txn *t = s->txn;
+    enum err err;
 
-    if (why->err == ERR_NOMEM || (why->err == OK && (scan_gather(s) != OK || scan_advance(s) != OK))) {
-        txn_doom(s->txn, ERR_NOMEM, "no memory for a page of keys; try again later, or with a smaller count");
+    if (why->err == ERR_NOMEM || (why->err == OK && (scan_gather(s) != OK || scan_bound(s) != OK))) {
+        txn_doom(t, ERR_NOMEM, "no memory for a page of keys; try again later, or with a smaller count");
         return;
     }
     if (why->err != OK) {
-        txn_doom(s->txn, ERR_STORAGE, "reading keys: %s", why->text);
+        txn_doom(t, ERR_STORAGE, "reading keys: %s", why->text);
         return;
     }
-    if (s->txn->waiting)
-        txn_wake(s->txn);
+    if (t->failure.err != OK)
+        return; /* it knows */
+    err = txn_lock_range(t, &s->round, NULL);
+    s->locked = err == OK;
+    s->stale = err == ERR_WAIT;
+    if (err != ERR_WAIT && t->waiting)
+        txn_wake(t);
 }
 
 static void scan_done(struct store_request *r)
@@ -212,12 +217,19 @@ static void scan_done(struct store_request *r)
 static void scan_read(struct scan *s)
 {
     s->request = (struct store_request){ .kind = STORE_SCAN, .done = scan_done, .owner = s, .prefix = s->prefix,
-                                         .from = s->request.from, .count_max = s->count_max - s->item_count };
+                                         .from = s->round.low, .count_max = s->count_max - s->item_count };
+    s->locked = s->stale = false;
     s->reading = true;
     manager_submit(s->m, &s->request);
 }
 
 /* The operation */
+
+static void put(uint8_t *to, struct bytes b)
+{
+    if (b.len > 0)
+        memcpy(to, b.data, b.len);
+}
 
 static enum err scan_open(struct txn *t, struct bytes prefix, struct bytes from, size_t count_max)
 {
@@ -228,19 +240,21 @@ static enum err scan_open(struct txn *t, struct bytes prefix, struct bytes from,
     s->m = t->m;
     s->txn = t;
     s->count_max = count_max;
-    s->text = malloc(prefix.len + from.len + 1);
+    s->text = malloc(2 * prefix.len + from.len + 1);
     s->kept = calloc(count_max, sizeof(struct kv_entry *));
     s->items = calloc(count_max, sizeof *s->items);
     if (s->text == NULL || s->kept == NULL || s->items == NULL) {
         scan_free(s);
         return ERR_NOMEM;
     }
-    if (prefix.len > 0)
-        memcpy(s->text, prefix.data, prefix.len);
-    if (from.len > 0)
-        memcpy(s->text + prefix.len, from.data, from.len);
+    put(s->text, prefix);
+    put(s->text + prefix.len, from);
     s->prefix = bytes_of(s->text, prefix.len);
-    s->from = s->request.from = bytes_of(s->text + prefix.len, from.len);
+    s->from = bytes_of(s->text + prefix.len, from.len);
+    s->whole = range_of_prefix(s->prefix, s->text + prefix.len + from.len);
+    if (bytes_compare(s->from, s->prefix) > 0)
+        s->whole.low = s->from;
+    s->round = s->whole;
     t->scan = s;
     scan_read(s);
     return OK;
@@ -266,9 +280,7 @@ static enum err scan_look(struct scan *s, struct failure *why)
 {
     while (s->next < s->candidate_count && s->item_count < s->count_max) {
         struct kv_entry *e = s->candidates[s->next];
-        enum err err = txn_lock(s->txn, e->node.key, LOCK_SHARED, why);
-        if (err == OK)
-            err = txn_see(s->txn, e, why);
+        enum err err = txn_see(s->txn, e, why);
         if (err != OK)
             return err;
         s->next++;
@@ -277,13 +289,41 @@ static enum err scan_look(struct scan *s, struct failure *why)
     return OK;
 }
 
+/* The next round begins where this one ended. */
+static void scan_next_round(struct scan *s)
+{
+    free(s->low);
+    s->low = s->high;
+    s->high = NULL;
+    s->round.low = s->round.high;
+    scan_drop_candidates(s);
+    scan_read(s);
+}
+
+static enum err scan_lock(struct scan *s, struct failure *why)
+{
+    enum err err = txn_lock_range(s->txn, &s->round, why);
+
+    if (err != OK)
+        return err;
+    s->locked = true;
+    if (!s->stale)
+        return OK;
+    scan_drop_candidates(s);
+    scan_read(s);
+    return ERR_WAIT;
+}
+
 static enum err scan_go_on(struct txn *t, struct scan *s, struct failure *why)
 {
-    enum err err = s->reading ? ERR_WAIT : scan_look(s, why);
+    enum err err = s->reading ? ERR_WAIT : OK;
 
-    if (err == OK && s->item_count < s->count_max && s->more) {
-        scan_drop_candidates(s);
-        scan_read(s);
+    if (err == OK && !s->locked)
+        err = scan_lock(s, why);
+    if (err == OK)
+        err = scan_look(s, why);
+    if (err == OK && s->item_count < s->count_max && !s->last) {
+        scan_next_round(s);
         err = ERR_WAIT;
     }
     if (err == ERR_WAIT)
@@ -313,6 +353,6 @@ enum err txn_scan(struct txn *t, struct bytes prefix, struct bytes from, size_t 
         return err;
     t->scan->delivered = true;
     *page = (struct txn_page){ t->scan->item_count, t->scan->items,
-                               t->scan->next < t->scan->candidate_count || t->scan->more };
+                               t->scan->next < t->scan->candidate_count || !t->scan->last };
     return OK;
 }

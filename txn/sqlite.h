@@ -7,6 +7,7 @@
  *     sqlite_statement.c  the tables, every statement, what SQLite's codes mean
  *     sqlite_write.c      groups of commits, undo, recovery
  *     sqlite_read.c       the questions
+ *     sqlite_trail.c      the questions about a key's past
  *     sqlite_tidy.c       forgetting old history, checkpoints
  *     sqlite_backup.c     a copy taken while running
  *
@@ -26,7 +27,8 @@
 
 enum {
     DB_APPLICATION_ID = 0x67726674, /* "grft" */
-    DB_FORMAT = 1,                  /* user_version: the schema in sqlite_statement.c */
+    DB_FORMAT = 2,                  /* user_version: the schema in sqlite_statement.c */
+    DB_FORMAT_OLDEST = 1,           /* what is brought up to date when it is opened */
     DB_PAGE_SIZE = 4096,
     DB_CACHE_KIB = 32 * 1024,
     DB_KEY_MAX = 4096,              /* bytes */
@@ -36,9 +38,14 @@ enum {
 /* Every statement, prepared once; the texts are in sqlite_statement.c. */
 enum query {
     Q_BEGIN, Q_COMMIT, Q_ROLLBACK,
-    Q_KV_GET, Q_KV_SCAN, Q_KV_PUT, Q_KV_DEL,
-    Q_TXN_PUT, Q_TXN_STATE, Q_TXN_OPEN, Q_TXN_OLDEST, Q_TXN_DEL, Q_TXN_END, Q_TXN_LIST, Q_TXN_SHOW,
-    Q_UNDO_ADD, Q_UNDO_BACK, Q_UNDO_DEL, Q_UNDO_DEL_SOME, Q_UNDO_COUNT, Q_UNDO_LIST,
+    Q_KV_GET, Q_KV_SCAN, Q_KV_PUT, Q_KV_DEL, Q_KV_HEAD,
+    Q_GONE_GET, Q_GONE_PUT, Q_GONE_DEL, Q_GONE_FORGET,
+    Q_TXN_PUT, Q_TXN_STATE, Q_TXN_OPEN, Q_TXN_OLDEST, Q_TXN_DEL, Q_TXN_END, Q_TXN_LIST, Q_TXN_SHOW, Q_TXN_ORDER,
+    Q_TXN_UNDONE,
+    Q_UNDO_ADD, Q_UNDO_BACK, Q_UNDO_DEL, Q_UNDO_DEL_SOME, Q_UNDO_COUNT, Q_UNDO_LIST, Q_UNDO_PREV, Q_UNDO_IMAGES,
+    Q_UNDO_FIRST, Q_UNDO_KEYS,
+    Q_NESTED_ADD, Q_NESTED_DEL_SOME, Q_NESTED_COUNT, Q_NESTED_LIST,
+    Q_IDEM_ADD, Q_IDEM_GET, Q_IDEM_OLDEST, Q_IDEM_DEL_SOME,
     Q_META_GET, Q_META_PUT,
     Q_GRAFT_PUT, Q_GRAFT_DEL, Q_GRAFT_COUNT, Q_GRAFT_LIST,
     Q_COUNT
@@ -50,11 +57,21 @@ struct ledger {
     uint64_t history_bytes;  /* estimate of what txn and undo hold */
     uint64_t history_stored; /* the same as meta has it: it may lag by HISTORY_LAG_MAX */
     uint64_t forgetting;     /* this transaction's row is gone, its undo rows are going; 0: none */
+    uint64_t serial;         /* of the last row of txn that was written: the order of commits */
+    uint64_t serial_reserve; /* serials up to this may have been given out */
+    uint64_t reach;          /* history is whole for what came after this serial */
+};
+
+/* Where the undo record of a change is; txn 0: nowhere. The changes of a key are a trail: its head is with the key (in
+ * kv, or in gone when it is not there), and each record has the place of the one before. */
+struct spot {
+    uint64_t txn, seq;
 };
 
 struct place { /* of an effect in a group of commits */
     const struct store_effect *effect;
     size_t order;
+    struct spot spot;
 };
 
 struct backup; /* sqlite_backup.c */
@@ -71,6 +88,7 @@ struct db {
     int checkpoint_at;       /* this many do not wait for a quiet moment */
     bool full;               /* the disk was full: a checkpoint may help */
     struct place *places;    /* owned; scratch of a commit */
+    struct spot *prev;       /* owned; scratch, as many */
     size_t place_max;
     struct backup *backup;   /* owned; NULL: none is running */
     struct failure poison;   /* why nothing is done any more */
@@ -84,19 +102,24 @@ void db_close(struct db *db); /* checkpoints unless poisoned */
 
 /* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is
  * borrowed until then. An int that is returned is SQLite's code. */
-extern const char db_schema[];
+extern const char db_schema[], db_schema_from_1[];
 int db_prepare(struct db *db);
 void db_finalize(struct db *db);
 int db_run(struct db *db, enum query id);
 int db_meta_get(struct db *db, const char *name, uint64_t *value); /* 0 when it is not there */
 int db_meta_put(struct db *db, const char *name, uint64_t value);
 void bind_u64(sqlite3_stmt *q, int at, uint64_t v);
+void bind_id(sqlite3_stmt *q, int at, uint64_t txn); /* as somebody asks for it: it may be above all that were given */
 void bind_text(sqlite3_stmt *q, int at, const char *text); /* NULL for NULL */
 void bind_bytes(sqlite3_stmt *q, int at, struct bytes b);
 static inline struct bytes column_bytes(sqlite3_stmt *q, int at) /* borrowed until the next step */
 {
     const void *data = sqlite3_column_blob(q, at);
     return bytes_of(data, (size_t)sqlite3_column_bytes(q, at));
+}
+static inline struct spot column_spot(sqlite3_stmt *q, int at)
+{
+    return (struct spot){ (uint64_t)sqlite3_column_int64(q, at), (uint64_t)sqlite3_column_int64(q, at + 1) };
 }
 static inline uint64_t column_u64(sqlite3_stmt *q, int at) { return (uint64_t)sqlite3_column_int64(q, at); }
 /* SQLite's code for "what we were doing", as one of our errors with its sentence. Poisons db when nothing can be
@@ -114,8 +137,8 @@ int db_begin(struct db *db);
 /* Takes the code of what was done since db_begin, and commits or rolls back. */
 enum err db_end(struct db *db, int code, const char *doing, struct failure *why);
 
-/* sqlite_tidy.c */
-int db_forget(struct db *db, size_t rows_added); /* between db_begin and db_end: a step of forgetting old history */
+/* sqlite_tidy.c. Between db_begin and db_end: a step of forgetting old history, and old tokens. */
+int db_forget(struct db *db, size_t rows_added, size_t tokens_added);
 /* Background work, a bounded piece; idle: nobody waits. True: there is more to do at once. */
 bool db_tidy(struct db *db, bool idle);
 /* Moves the log into the database. False: it could not; poisoned if it must not be tried again. */
@@ -124,8 +147,26 @@ void db_ledger_flush(struct db *db);
 int64_t db_now_us(void);
 static inline uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; } /* a - b, not below 0 */
 
-/* sqlite_read.c: any of GET, SCAN, LIST, SHOW, GRAFT_LIST; the answer and the result are in the request. */
+/* sqlite_read.c: all questions; the answer and the result are in the request. */
 void db_read(struct db *db, struct store_request *r);
+/* For readers. A failure is in r->why; those that return bool are false then. */
+void read_end(struct db *db, struct store_request *r, sqlite3_stmt *q);
+bool read_image(struct store_request *r, sqlite3_stmt *q, int at, struct image *out);
+bool read_row(struct store_request *r, sqlite3_stmt *q, struct store_row *row);     /* the columns of Q_TXN_SHOW */
+bool read_matches(const struct store_filter *f, sqlite3_stmt *q);                   /* and whether to tell of it */
+size_t read_count_max(struct store_request *r, size_t max);
+/* True: the answer is full after some rows, which is no failure but a stop. */
+bool read_stop_early(struct store_request *r, size_t rows);
+void read_current(struct db *db, struct store_request *r, struct bytes key, struct image *out);
+
+/* sqlite_trail.c */
+void read_list_key(struct db *db, struct store_request *r);
+void read_blame(struct db *db, struct store_request *r);
+void read_at(struct db *db, struct store_request *r);
+void read_dependents(struct db *db, struct store_request *r);
+/* Where the newest change of this key is recorded, and where that was found. */
+enum head_place { HEAD_NOWHERE, HEAD_KV, HEAD_GONE };
+int db_head(struct db *db, struct bytes key, struct spot *head, enum head_place *place);
 
 /* sqlite_backup.c */
 /* db->backup is set, or it failed at once and r->why is. */

@@ -83,6 +83,7 @@ static struct store_request *backup_end(struct db *db)
     db_finalize(&b->copy);
     CHECK(sqlite3_close(b->copy.handle) == SQLITE_OK);
     free(b->copy.places);
+    free(b->copy.prev);
     if (b->fd >= 0) {
         close(b->fd);
         if (r->why.err != OK)

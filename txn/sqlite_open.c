@@ -109,6 +109,8 @@ static int connect_file(struct db *db, const char *path)
 
     if (code != SQLITE_OK)
         return code;
+    if (sqlite3_db_readonly(db->handle, "main") == 1)
+        return SQLITE_READONLY; /* SQLite is content with that where it may not write; we are not */
     /* Closing never writes: what a checkpoint may do to a file that we refuse, or after an I/O error, is ours to
      * decide. */
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
@@ -174,6 +176,8 @@ static uint32_t big_endian(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static bool format_known(uint64_t format) { return format >= DB_FORMAT_OLDEST && format <= DB_FORMAT; }
+
 static enum err refuse_format(const struct db *db, uint64_t format, struct failure *why)
 {
     return fail(why, ERR_STORAGE,
@@ -195,7 +199,7 @@ static enum err inspect(const struct db *db, int fd, uint64_t *size, struct fail
                     "%s is no database, or a damaged one; restore a backup or choose another directory", db->path);
     if (big_endian(header + HEADER_APPLICATION) != DB_APPLICATION_ID)
         return fail(why, ERR_STORAGE, "%s is the database of another program; choose another directory", db->path);
-    if (big_endian(header + HEADER_FORMAT) != DB_FORMAT)
+    if (!format_known(big_endian(header + HEADER_FORMAT)))
         return refuse_format(db, big_endian(header + HEADER_FORMAT), why);
     *size = (uint64_t)st.st_size;
     return OK;
@@ -224,7 +228,7 @@ static enum err examine(struct db *db, uint64_t size, struct failure *why)
     bool sound = true;
     int code = ask_u64(db, "PRAGMA user_version", &format);
 
-    if (code == SQLITE_OK && format != DB_FORMAT)
+    if (code == SQLITE_OK && !format_known(format))
         return refuse_format(db, format, why);
     if (code == SQLITE_OK && size <= QUICK_CHECK_MAX)
         code = ask_is(db, "PRAGMA quick_check(1)", "ok", &sound);
@@ -243,6 +247,22 @@ static int wal_grew(void *arg, sqlite3 *handle, const char *name, int pages)
     return SQLITE_OK;
 }
 
+/* From the format of an earlier release to ours, at once or not at all. */
+static int bring_up_to_date(struct db *db)
+{
+    uint64_t format = 0;
+    char sql[64];
+    int code = ask_u64(db, "PRAGMA user_version", &format);
+
+    if (code != SQLITE_OK || format == DB_FORMAT)
+        return code;
+    snprintf(sql, sizeof sql, "PRAGMA user_version = %d; COMMIT", DB_FORMAT);
+    code = exec(db, "BEGIN IMMEDIATE");
+    if (code == SQLITE_OK)
+        code = exec(db, db_schema_from_1);
+    return code == SQLITE_OK ? exec(db, sql) : code;
+}
+
 static enum err configure(struct db *db, int synchronous, struct failure *why)
 {
     char sql[256];
@@ -257,6 +277,8 @@ static enum err configure(struct db *db, int synchronous, struct failure *why)
         code = ask_is(db, "PRAGMA journal_mode = WAL", "wal", &wal);
     if (code == SQLITE_OK && !wal)
         return fail(why, ERR_STORAGE, "%s cannot have a write-ahead log where it is; choose a local disk", db->path);
+    if (code == SQLITE_OK)
+        code = bring_up_to_date(db);
     if (code == SQLITE_OK)
         code = db_prepare(db);
     if (code != SQLITE_OK)
@@ -277,9 +299,14 @@ static enum err load_facts(struct db *db, struct failure *why)
         code = db_meta_get(db, "history_bytes", &l->history_bytes);
     if (code == SQLITE_OK)
         code = db_meta_get(db, "forgetting", &l->forgetting);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "serial_reserve", &l->serial_reserve);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "reach", &l->reach);
     if (code != SQLITE_OK)
         return db_fail(db, code, "opening", why);
     l->history_stored = l->history_bytes;
+    l->serial = l->serial_reserve;
     *next = (l->reserve > id_max ? l->reserve : id_max) + 1;
     snprintf(db->engine, sizeof db->engine, "sqlite %s", sqlite3_libversion());
     db->facts.engine = db->engine;
@@ -339,6 +366,7 @@ void db_close(struct db *db)
         db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
     disconnect(db);
     free(db->places);
+    free(db->prev);
     if (db->lock_fd >= 0)
         close(db->lock_fd);
     *db = (struct db){ .lock_fd = -1 };

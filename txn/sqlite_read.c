@@ -15,7 +15,7 @@ static void read_failed(struct db *db, struct store_request *r, int code)
 }
 
 /* Ends a read: the statement's own error, unless the copy of a row failed first. */
-static void read_end(struct db *db, struct store_request *r, sqlite3_stmt *q)
+void read_end(struct db *db, struct store_request *r, sqlite3_stmt *q)
 {
     int code = sqlite3_reset(q);
 
@@ -31,7 +31,7 @@ static bool copy_bytes(struct store_request *r, sqlite3_stmt *q, int at, struct 
     return out->data != NULL;
 }
 
-static bool copy_image(struct store_request *r, sqlite3_stmt *q, int at, struct image *out)
+bool read_image(struct store_request *r, sqlite3_stmt *q, int at, struct image *out)
 {
     if (sqlite3_column_type(q, at) == SQLITE_NULL)
         return true;
@@ -57,10 +57,9 @@ static void copy_fixed(sqlite3_stmt *q, int at, char *out, size_t size)
     out[n] = '\0';
 }
 
-static size_t count_clamp(size_t count, size_t max) { return count < max ? count : max; }
+size_t read_count_max(struct store_request *r, size_t max) { return r->count_max < max ? r->count_max : max; }
 
-/* True: the answer is full after some rows, which is no failure but a stop. */
-static bool stop_early(struct store_request *r, size_t rows)
+bool read_stop_early(struct store_request *r, size_t rows)
 {
     if (r->why.err != ERR_LIMIT || rows == 0)
         return false;
@@ -69,10 +68,20 @@ static bool stop_early(struct store_request *r, size_t rows)
     return true;
 }
 
-static void read_get(struct db *db, struct store_request *r)
+void read_current(struct db *db, struct store_request *r, struct bytes key, struct image *out)
 {
     sqlite3_stmt *q = db->query[Q_KV_GET];
 
+    if (key.len > DB_KEY_MAX)
+        return; /* a longer one was never stored */
+    bind_bytes(q, 1, key);
+    if (sqlite3_step(q) == SQLITE_ROW)
+        read_image(r, q, 0, out);
+    read_end(db, r, q);
+}
+
+static void read_get(struct db *db, struct store_request *r)
+{
     CHECK(r->key_count <= STORE_PAIR_MAX);
     r->pairs = store_request_alloc(r, r->key_count * sizeof *r->pairs);
     if (r->pairs == NULL)
@@ -80,25 +89,21 @@ static void read_get(struct db *db, struct store_request *r)
     for (size_t i = 0; i < r->key_count && r->why.err == OK; i++) {
         struct store_pair *pair = &r->pairs[i];
         pair->key = bytes_of(store_request_copy(r, r->keys[i]), r->keys[i].len);
-        if (pair->key.data == NULL || pair->key.len > DB_KEY_MAX)
-            continue; /* a longer one was never stored */
-        bind_bytes(q, 1, r->keys[i]);
-        if (sqlite3_step(q) == SQLITE_ROW)
-            copy_image(r, q, 0, &pair->value);
-        read_end(db, r, q);
+        if (pair->key.data != NULL)
+            read_current(db, r, r->keys[i], &pair->value);
     }
     r->pair_count = r->key_count;
 }
 
 static bool copy_pair(struct store_request *r, sqlite3_stmt *q, struct store_pair *pair)
 {
-    return copy_bytes(r, q, 0, &pair->key) && copy_image(r, q, 1, &pair->value);
+    return copy_bytes(r, q, 0, &pair->key) && read_image(r, q, 1, &pair->value);
 }
 
 static void read_scan(struct db *db, struct store_request *r)
 {
     sqlite3_stmt *q = db->query[Q_KV_SCAN];
-    size_t max = count_clamp(r->count_max, STORE_PAIR_MAX);
+    size_t max = read_count_max(r, STORE_PAIR_MAX);
     struct bytes from = bytes_compare(r->from, r->prefix) > 0 ? r->from : r->prefix;
 
     r->pairs = store_request_alloc(r, max * sizeof *r->pairs);
@@ -113,12 +118,11 @@ static void read_scan(struct db *db, struct store_request *r)
             break;
         r->pair_count++;
     }
-    stop_early(r, r->pair_count);
+    read_stop_early(r, r->pair_count);
     read_end(db, r, q);
 }
 
-/* The columns of Q_TXN_LIST and Q_TXN_SHOW. */
-static bool copy_row(struct store_request *r, sqlite3_stmt *q, struct store_row *row)
+bool read_row(struct store_request *r, sqlite3_stmt *q, struct store_row *row)
 {
     row->txn = column_u64(q, 0);
     row->uid = (uint32_t)column_u64(q, 6);
@@ -128,27 +132,52 @@ static bool copy_row(struct store_request *r, sqlite3_stmt *q, struct store_row 
     row->ended_us = sqlite3_column_int64(q, 10);
     row->cpu_us = column_u64(q, 11);
     row->effect_count = column_u64(q, 12);
+    row->lock_wait_us = column_u64(q, 13);
+    row->undoes = column_u64(q, 14);
+    row->undone_by = column_u64(q, 15);
+    row->parent = column_u64(q, 16);
+    row->depth = (uint32_t)column_u64(q, 17);
     return copy_text(r, q, 1, &row->graft) && copy_text(r, q, 2, &row->version) && copy_text(r, q, 3, &row->function) &&
            copy_text(r, q, 4, &row->outcome) && copy_text(r, q, 5, &row->error);
+}
+
+static bool text_is(sqlite3_stmt *q, int at, const char *text)
+{
+    return text == NULL ||
+           (sqlite3_column_type(q, at) != SQLITE_NULL && bytes_equal(column_bytes(q, at), bytes_str(text)));
+}
+
+bool read_matches(const struct store_filter *f, sqlite3_stmt *q)
+{
+    return text_is(q, 1, f->graft) && text_is(q, 3, f->function) && text_is(q, 4, f->outcome) &&
+           (!f->has_uid || column_u64(q, 6) == f->uid) &&
+           (f->since_us == 0 || sqlite3_column_int64(q, 9) >= f->since_us) &&
+           (f->until_us == 0 || sqlite3_column_int64(q, 9) < f->until_us);
 }
 
 static void read_list(struct db *db, struct store_request *r)
 {
     sqlite3_stmt *q = db->query[Q_TXN_LIST];
-    size_t max = count_clamp(r->count_max, STORE_ROW_MAX);
+    size_t max = read_count_max(r, STORE_ROW_MAX), looked = 0;
 
+    if (r->filter.has_key) {
+        read_list_key(db, r);
+        return;
+    }
     r->rows = store_request_alloc(r, max * sizeof *r->rows);
     if (r->rows == NULL)
         return;
-    bind_u64(q, 1, r->txn == 0 ? INT64_MAX : r->txn);
-    bind_u64(q, 2, max + 1);
+    r->next = r->txn;
+    bind_id(q, 1, r->txn == 0 ? INT64_MAX : r->txn);
     while (sqlite3_step(q) == SQLITE_ROW) {
-        r->more = r->row_count == max;
-        if (r->more || !copy_row(r, q, &r->rows[r->row_count]))
+        bool matches = read_matches(&r->filter, q);
+        r->more = (matches && r->row_count == max) || looked++ == STORE_PAGE_LOOK_MAX;
+        if (r->more || (matches && !read_row(r, q, &r->rows[r->row_count])))
             break;
-        r->row_count++;
+        r->row_count += matches;
+        r->next = column_u64(q, 0);
     }
-    stop_early(r, r->row_count);
+    read_stop_early(r, r->row_count);
     read_end(db, r, q);
 }
 
@@ -158,7 +187,7 @@ static bool copy_effect(struct store_request *r, sqlite3_stmt *q, struct store_e
 
     copy_fixed(q, 0, resource, sizeof resource);
     e->resource = resource[0];
-    return copy_bytes(r, q, 1, &e->key) && copy_image(r, q, 2, &e->before) && copy_image(r, q, 3, &e->after);
+    return copy_bytes(r, q, 1, &e->key) && read_image(r, q, 2, &e->before) && read_image(r, q, 3, &e->after);
 }
 
 /* The number that a counting statement answers. */
@@ -176,15 +205,52 @@ static void read_effects(struct db *db, struct store_request *r)
     sqlite3_stmt *q = db->query[Q_UNDO_LIST];
     size_t count;
 
-    bind_u64(db->query[Q_UNDO_COUNT], 1, r->txn);
+    bind_id(db->query[Q_UNDO_COUNT], 1, r->txn);
     count = read_count(db, r, Q_UNDO_COUNT);
     if (r->why.err == OK)
         r->effects = store_request_alloc(r, count > STORE_ANSWER_MAX ? STORE_ANSWER_MAX : count * sizeof *r->effects);
     if (r->effects == NULL)
         return;
-    bind_u64(q, 1, r->txn);
+    bind_id(q, 1, r->txn);
     while (r->effect_count < count && sqlite3_step(q) == SQLITE_ROW && copy_effect(r, q, &r->effects[r->effect_count]))
         r->effect_count++;
+    read_end(db, r, q);
+}
+
+static bool copy_nested(struct store_request *r, sqlite3_stmt *q, struct store_nested *n)
+{
+    const char **const texts[] = { &n->graft, &n->version, &n->function, &n->outcome, &n->error };
+
+    for (int i = 0; i < 5; i++) {
+        char *text = NULL;
+        if (!copy_text(r, q, 2 + i, &text))
+            return false;
+        *texts[i] = text;
+    }
+    n->seq = (uint32_t)column_u64(q, 0);
+    n->parent_seq = (uint32_t)column_u64(q, 1);
+    n->begun_us = sqlite3_column_int64(q, 7);
+    n->ended_us = sqlite3_column_int64(q, 8);
+    n->cpu_us = column_u64(q, 9);
+    n->first_effect = column_u64(q, 10);
+    n->effect_count = column_u64(q, 11);
+    return true;
+}
+
+static void read_nested(struct db *db, struct store_request *r)
+{
+    sqlite3_stmt *q = db->query[Q_NESTED_LIST];
+    size_t count;
+
+    bind_id(db->query[Q_NESTED_COUNT], 1, r->txn);
+    count = read_count(db, r, Q_NESTED_COUNT);
+    if (r->why.err == OK)
+        r->nested = store_request_alloc(r, count > STORE_ANSWER_MAX ? STORE_ANSWER_MAX : count * sizeof *r->nested);
+    if (r->nested == NULL)
+        return;
+    bind_id(q, 1, r->txn);
+    while (r->nested_count < count && sqlite3_step(q) == SQLITE_ROW && copy_nested(r, q, &r->nested[r->nested_count]))
+        r->nested_count++;
     read_end(db, r, q);
 }
 
@@ -195,12 +261,30 @@ static void read_show(struct db *db, struct store_request *r)
     r->rows = store_request_alloc(r, sizeof *r->rows);
     if (r->rows == NULL)
         return;
-    bind_u64(q, 1, r->txn);
-    if (sqlite3_step(q) == SQLITE_ROW && copy_row(r, q, &r->rows[0]))
+    bind_id(q, 1, r->txn);
+    if (sqlite3_step(q) == SQLITE_ROW && read_row(r, q, &r->rows[0]))
         r->row_count = 1;
     read_end(db, r, q);
     if (r->why.err == OK && r->row_count == 1)
         read_effects(db, r);
+    if (r->why.err == OK && r->row_count == 1)
+        read_nested(db, r);
+}
+
+static void read_idem(struct db *db, struct store_request *r)
+{
+    sqlite3_stmt *q = db->query[Q_IDEM_GET];
+
+    if (r->token.len > STORE_TOKEN_MAX)
+        return; /* a longer one was never stored */
+    bind_u64(q, 1, r->uid);
+    bind_bytes(q, 2, r->token);
+    r->idem.found = sqlite3_step(q) == SQLITE_ROW;
+    if (r->idem.found) {
+        r->idem.txn = column_u64(q, 0);
+        copy_bytes(r, q, 1, &r->idem.reply);
+    }
+    read_end(db, r, q);
 }
 
 static void read_grafts(struct db *db, struct store_request *r)
@@ -227,8 +311,9 @@ static void read_grafts(struct db *db, struct store_request *r)
 void db_read(struct db *db, struct store_request *r)
 {
     static void (*const readers[])(struct db *, struct store_request *) = {
-        [STORE_GET] = read_get,   [STORE_SCAN] = read_scan,         [STORE_LIST] = read_list,
-        [STORE_SHOW] = read_show, [STORE_GRAFT_LIST] = read_grafts,
+        [STORE_GET] = read_get,     [STORE_SCAN] = read_scan, [STORE_LIST] = read_list,
+        [STORE_SHOW] = read_show,   [STORE_IDEM] = read_idem, [STORE_GRAFT_LIST] = read_grafts,
+        [STORE_BLAME] = read_blame, [STORE_AT] = read_at,     [STORE_DEPENDENTS] = read_dependents,
     };
     struct failure why;
 

@@ -9,9 +9,50 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What format 2 added as tables and views of their own. */
+#define SCHEMA_2                                                                                     \
+    "CREATE TABLE gone (\n"                                                                          \
+    "    key BLOB PRIMARY KEY, -- not there, but its past is\n"                                      \
+    "    txn INTEGER,          -- the undo record of its newest change\n"                            \
+    "    seq INTEGER\n"                                                                              \
+    ") WITHOUT ROWID;\n"                                                                             \
+    "CREATE TABLE nested (\n"                                                                        \
+    "    txn        INTEGER,\n"                                                                      \
+    "    seq        INTEGER, -- from 1, in the order in which they began\n"                          \
+    "    parent_seq INTEGER, -- 0: called by the transaction's own function\n"                       \
+    "    graft      TEXT,\n"                                                                         \
+    "    version    TEXT,\n"                                                                         \
+    "    function   TEXT,\n"                                                                         \
+    "    outcome    TEXT,\n"                                                                         \
+    "    error      TEXT,\n"                                                                         \
+    "    begun_us   INTEGER,\n"                                                                      \
+    "    ended_us   INTEGER,\n"                                                                      \
+    "    cpu_us     INTEGER,\n"                                                                      \
+    "    first      INTEGER, -- its first effect is the undo record with this seq\n"                 \
+    "    effects    INTEGER,\n"                                                                      \
+    "    PRIMARY KEY (txn, seq)\n"                                                                   \
+    ") WITHOUT ROWID;\n"                                                                             \
+    "CREATE TABLE idem (\n"                                                                          \
+    "    uid   INTEGER,\n"                                                                           \
+    "    token BLOB,\n"                                                                              \
+    "    txn   INTEGER, -- the transaction that it named\n"                                          \
+    "    at_us INTEGER, -- when that ended\n"                                                        \
+    "    reply BLOB,    -- what a repeat is answered\n"                                              \
+    "    PRIMARY KEY (uid, token)\n"                                                                 \
+    ") WITHOUT ROWID;\n"                                                                             \
+    "CREATE INDEX idem_at ON idem(at_us);\n"                                                         \
+    "CREATE VIEW history AS SELECT id, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"        \
+    "    coalesce(graft || '.', '') || function AS what, version, uid, gid, pid,\n"                  \
+    "    coalesce(outcome, 'not ended') AS outcome, error, effects,\n"                               \
+    "    (ended_us - begun_us) / 1000.0 AS ms, cpu_us / 1000.0 AS cpu_ms,\n"                         \
+    "    lock_wait_us / 1000.0 AS lock_ms, nullif(undoes, 0) AS undoes,\n"                           \
+    "    nullif(undone_by, 0) AS undone_by FROM txn;\n"
+
 const char db_schema[] =
     "CREATE TABLE kv (\n"
     "    key   BLOB PRIMARY KEY,\n"
+    "    txn   INTEGER NOT NULL DEFAULT 0, -- the undo record of its newest change; 0: none\n"
+    "    seq   INTEGER NOT NULL DEFAULT 0,\n"
     "    value BLOB NOT NULL\n"
     ") WITHOUT ROWID;\n"
     "CREATE TABLE txn (\n"
@@ -28,7 +69,13 @@ const char db_schema[] =
     "    error    TEXT,\n"
     "    cpu_us   INTEGER,\n"
     "    effects  INTEGER, -- made in all; undone if outcome is not committed\n"
-    "    bytes    INTEGER  -- estimate of this row and its undo rows\n"
+    "    bytes    INTEGER, -- estimate of this row and its undo rows\n"
+    "    serial       INTEGER NOT NULL DEFAULT 0, -- the order of commits\n"
+    "    lock_wait_us INTEGER NOT NULL DEFAULT 0,\n"
+    "    undoes       INTEGER NOT NULL DEFAULT 0, -- takes back this transaction; 0: none\n"
+    "    undone_by    INTEGER NOT NULL DEFAULT 0, -- was taken back by this one; 0: stands\n"
+    "    parent       INTEGER NOT NULL DEFAULT 0,\n"
+    "    depth        INTEGER NOT NULL DEFAULT 0\n"
     ");\n"
     "CREATE INDEX txn_open ON txn(id) WHERE outcome IS NULL;\n"
     "CREATE TABLE undo (\n"
@@ -36,6 +83,8 @@ const char db_schema[] =
     "    seq      INTEGER, -- undone from the highest down\n"
     "    resource TEXT,    -- k: kv\n"
     "    key      BLOB,\n"
+    "    prev_txn INTEGER NOT NULL DEFAULT 0, -- the undo record of the change before of this key; 0: none\n"
+    "    prev_seq INTEGER NOT NULL DEFAULT 0,\n"
     "    before   BLOB,    -- NULL: was not there\n"
     "    after    BLOB,    -- NULL: is not there\n"
     "    PRIMARY KEY (txn, seq)\n"
@@ -52,14 +101,30 @@ const char db_schema[] =
     "    name  TEXT PRIMARY KEY,\n"
     "    value INTEGER\n"
     ") WITHOUT ROWID;\n"
-    "CREATE VIEW history AS SELECT id, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"
-    "    coalesce(graft || '.', '') || function AS what, version, uid, gid, pid,\n"
-    "    coalesce(outcome, 'not ended') AS outcome, error, effects,\n"
-    "    (ended_us - begun_us) / 1000.0 AS ms, cpu_us / 1000.0 AS cpu_ms FROM txn;\n"
     "CREATE VIEW changes AS SELECT txn, seq, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"
     "    coalesce(graft || '.', '') || function AS what, uid, resource, CAST(key AS TEXT) AS key,\n"
     "    CAST(before AS TEXT) AS before, CAST(after AS TEXT) AS after\n"
-    "    FROM undo JOIN txn ON txn.id = undo.txn ORDER BY txn, seq;\n";
+    "    FROM undo JOIN txn ON txn.id = undo.txn ORDER BY txn, seq;\n"
+    SCHEMA_2;
+
+/* No row is rewritten: a database of any size is brought up to date in a moment. Its old history has no trails. */
+const char db_schema_from_1[] =
+    "ALTER TABLE kv ADD COLUMN txn INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE kv ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE undo ADD COLUMN prev_txn INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE undo ADD COLUMN prev_seq INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE txn ADD COLUMN serial INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE txn ADD COLUMN lock_wait_us INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE txn ADD COLUMN undoes INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE txn ADD COLUMN undone_by INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE txn ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;\n"
+    "ALTER TABLE txn ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;\n"
+    "DROP VIEW history;\n"
+    SCHEMA_2;
+
+#define ROW_COLUMNS                                                                                                 \
+    "id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects, lock_wait_us, " \
+    "undoes, undone_by, parent, depth "
 
 static const char *const texts[Q_COUNT] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
@@ -67,30 +132,57 @@ static const char *const texts[Q_COUNT] = {
     [Q_ROLLBACK] = "ROLLBACK",
     [Q_KV_GET] = "SELECT value FROM kv WHERE key = ?1",
     [Q_KV_SCAN] = "SELECT key, value FROM kv WHERE key >= ?1 ORDER BY key",
-    [Q_KV_PUT] = "REPLACE INTO kv(key, value) VALUES(?1, ?2)",
+    [Q_KV_PUT] = "REPLACE INTO kv(key, value, txn, seq) VALUES(?1, ?2, ?3, ?4)",
     [Q_KV_DEL] = "DELETE FROM kv WHERE key = ?1",
+    [Q_KV_HEAD] = "SELECT txn, seq FROM kv WHERE key = ?1",
+    [Q_GONE_GET] = "SELECT txn, seq FROM gone WHERE key = ?1",
+    [Q_GONE_PUT] = "REPLACE INTO gone(key, txn, seq) VALUES(?1, ?2, ?3)",
+    [Q_GONE_DEL] = "DELETE FROM gone WHERE key = ?1",
+    [Q_GONE_FORGET] = "DELETE FROM gone WHERE txn = ?1 AND key IN (SELECT key FROM undo WHERE txn = ?1 "
+                      "AND after IS NULL AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1))",
     [Q_TXN_PUT] =
         "INSERT INTO txn(id, graft, version, function, uid, gid, pid, begun_us, ended_us, outcome, error, cpu_us, "
-        "effects, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) "
+        "effects, bytes, serial, lock_wait_us, undoes, parent, depth) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) "
         "ON CONFLICT(id) DO UPDATE SET graft = ?2, version = ?3, function = ?4, uid = ?5, gid = ?6, pid = ?7, "
-        "begun_us = ?8, ended_us = ?9, outcome = ?10, error = ?11, cpu_us = ?12, effects = ?13, bytes = bytes + ?14",
+        "begun_us = ?8, ended_us = ?9, outcome = ?10, error = ?11, cpu_us = ?12, effects = ?13, bytes = bytes + ?14, "
+        "serial = ?15, lock_wait_us = ?16, undoes = ?17, parent = ?18, depth = ?19",
     [Q_TXN_STATE] = "SELECT outcome IS NULL, bytes FROM txn WHERE id = ?1",
     [Q_TXN_OPEN] = "SELECT id, bytes FROM txn WHERE outcome IS NULL ORDER BY id DESC LIMIT 1",
-    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes FROM txn WHERE outcome IS NOT NULL ORDER BY id LIMIT 1",
+    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes, iif(outcome = 'committed', serial, 0) FROM txn "
+                     "WHERE outcome IS NOT NULL ORDER BY id LIMIT 1",
     [Q_TXN_DEL] = "DELETE FROM txn WHERE id = ?1",
     [Q_TXN_END] = "UPDATE txn SET outcome = ?2, error = ?3, ended_us = ?4, bytes = ?5 WHERE id = ?1",
-    [Q_TXN_LIST] =
-        "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
-        "FROM txn WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
-    [Q_TXN_SHOW] =
-        "SELECT id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects "
-        "FROM txn WHERE id = ?1",
-    [Q_UNDO_ADD] = "INSERT INTO undo(txn, seq, resource, key, before, after) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    [Q_UNDO_BACK] = "SELECT resource, key, before FROM undo WHERE txn = ?1 ORDER BY seq DESC",
+    [Q_TXN_LIST] = "SELECT " ROW_COLUMNS "FROM txn WHERE id < ?1 ORDER BY id DESC",
+    [Q_TXN_SHOW] = "SELECT " ROW_COLUMNS "FROM txn WHERE id = ?1",
+    [Q_TXN_ORDER] = "SELECT outcome IS 'committed', serial, undoes, undone_by, outcome IS NULL FROM txn WHERE id = ?1",
+    [Q_TXN_UNDONE] = "UPDATE txn SET undone_by = ?2 WHERE id = ?1",
+    [Q_UNDO_ADD] = "INSERT INTO undo(txn, seq, resource, key, before, after, prev_txn, prev_seq) "
+                   "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [Q_UNDO_BACK] = "SELECT resource, key, before, prev_txn, prev_seq, after IS NULL FROM undo "
+                    "WHERE txn = ?1 ORDER BY seq DESC",
     [Q_UNDO_DEL] = "DELETE FROM undo WHERE txn = ?1",
     [Q_UNDO_DEL_SOME] = "DELETE FROM undo WHERE txn = ?1 AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1)",
     [Q_UNDO_COUNT] = "SELECT count(*) FROM undo WHERE txn = ?1",
     [Q_UNDO_LIST] = "SELECT resource, key, before, after FROM undo WHERE txn = ?1 ORDER BY seq",
+    [Q_UNDO_PREV] = "SELECT prev_txn, prev_seq FROM undo WHERE txn = ?1 AND seq = ?2",
+    [Q_UNDO_IMAGES] = "SELECT before, after FROM undo WHERE txn = ?1 AND seq = ?2",
+    [Q_UNDO_FIRST] = "SELECT prev_txn, prev_seq FROM undo WHERE txn = ?1 AND key = ?2 ORDER BY seq LIMIT 1",
+    [Q_UNDO_KEYS] = "SELECT key FROM undo WHERE txn = ?1 AND prev_txn <> ?1 ORDER BY seq",
+    [Q_NESTED_ADD] =
+        "INSERT INTO nested(txn, seq, parent_seq, graft, version, function, outcome, error, begun_us, ended_us, "
+        "cpu_us, first, effects) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    [Q_NESTED_DEL_SOME] =
+        "DELETE FROM nested WHERE txn = ?1 AND seq < ?2 + (SELECT min(seq) FROM nested WHERE txn = ?1)",
+    [Q_NESTED_COUNT] = "SELECT count(*) FROM nested WHERE txn = ?1",
+    [Q_NESTED_LIST] =
+        "SELECT seq, parent_seq, graft, version, function, outcome, error, begun_us, ended_us, cpu_us, first, effects "
+        "FROM nested WHERE txn = ?1 ORDER BY seq",
+    [Q_IDEM_ADD] = "INSERT INTO idem(uid, token, txn, at_us, reply) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [Q_IDEM_GET] = "SELECT txn, reply FROM idem WHERE uid = ?1 AND token = ?2",
+    [Q_IDEM_OLDEST] = "SELECT min(at_us) FROM idem",
+    [Q_IDEM_DEL_SOME] = "DELETE FROM idem WHERE (uid, token) IN "
+                        "(SELECT uid, token FROM idem WHERE at_us <= ?1 ORDER BY at_us LIMIT ?2)",
     [Q_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [Q_META_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
     [Q_GRAFT_PUT] =
@@ -136,6 +228,10 @@ enum err db_fail(struct db *db, int code, const char *doing, struct failure *why
         return fail(why, ERR_NOMEM, "out of memory at %s; it was not done", doing);
     case SQLITE_BUSY:
         return fail(why, ERR_STORAGE, "%s is in use by another process; end that one first", db->path);
+    case SQLITE_READONLY:
+        return fail(why, ERR_STORAGE,
+                    "%s cannot be written, so %s was not done; is its file system read-only, or is it another's?",
+                    db->path, doing);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         snprintf(text, sizeof text, "%.250s is damaged, found at %s; restore a backup", db->path, doing);
@@ -170,6 +266,8 @@ void bind_u64(sqlite3_stmt *q, int at, uint64_t v)
     CHECK(v <= INT64_MAX);
     CHECK(sqlite3_bind_int64(q, at, (int64_t)v) == SQLITE_OK);
 }
+
+void bind_id(sqlite3_stmt *q, int at, uint64_t txn) { bind_u64(q, at, txn < INT64_MAX ? txn : INT64_MAX); }
 
 void bind_text(sqlite3_stmt *q, int at, const char *text)
 {

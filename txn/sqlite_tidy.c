@@ -1,6 +1,7 @@
 /*
  * What nobody waits for: forgetting old history, and moving the log into the database.
  *
+ * Forgotten are whole transactions, and replies that were kept for a token.
  * History goes from the oldest, in steps of some rows: with each commit twice what it added, so that it
  * keeps up, and more when nobody waits. Transactions that have not ended stay. Checkpoints run on the one
  * connection, when it is quiet or when the log is long.
@@ -15,7 +16,10 @@ enum {
     FORGET_ROWS_IDLE = 1024,
     CHECKPOINT_IDLE = 256,         /* pages in the log that are worth a checkpoint when nobody waits */
     CHECKPOINT_FORCED = 8192,      /* and when somebody does */
+    TOKENS_IDLE = 64,              /* of which each can have a long reply */
 };
+
+static const uint64_t token_ms_min = 24 * 3600 * 1000; /* a reply is kept for its token for as long, at least */
 
 int64_t db_now_us(void)
 {
@@ -27,18 +31,25 @@ int64_t db_now_us(void)
 
 /* --- forgetting --- */
 
-/* Deletes undo rows of a transaction whose own row is gone. Nobody sees a part of them: they are asked for through that
- * row. */
-static int forget_undo(struct db *db, size_t *budget)
+static int forget_some(struct db *db, enum query id, size_t budget)
 {
-    sqlite3_stmt *q = db->query[Q_UNDO_DEL_SOME];
-    size_t gone;
-    int code;
+    bind_u64(db->query[id], 1, db->ledger.forgetting);
+    bind_u64(db->query[id], 2, budget);
+    return db_run(db, id);
+}
 
-    bind_u64(q, 1, db->ledger.forgetting);
-    bind_u64(q, 2, *budget);
-    code = db_run(db, Q_UNDO_DEL_SOME);
-    gone = code == SQLITE_OK ? (size_t)sqlite3_changes(db->handle) : 0;
+/* Deletes rows of a transaction whose own row is gone. Nobody sees a part of them: they are asked for through that
+ * row. Keys that are gone go with the record that remembers them. */
+static int forget_parts(struct db *db, size_t *budget)
+{
+    static const enum query parts[] = { Q_UNDO_DEL_SOME, Q_NESTED_DEL_SOME };
+    int code = forget_some(db, Q_GONE_FORGET, *budget);
+    size_t gone = 0;
+
+    for (size_t i = 0; i < 2 && gone == 0 && code == SQLITE_OK; i++) {
+        code = forget_some(db, parts[i], *budget);
+        gone = code == SQLITE_OK ? (size_t)sqlite3_changes(db->handle) : 0;
+    }
     *budget -= gone;
     if (code == SQLITE_OK && gone == 0)
         db->ledger.forgetting = 0;
@@ -46,7 +57,7 @@ static int forget_undo(struct db *db, size_t *budget)
 }
 
 /* The oldest transaction that has ended, if it has to go; *txn is 0 if none has to. */
-static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes)
+static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *serial)
 {
     sqlite3_stmt *q = db->query[Q_TXN_OLDEST];
     int64_t now = db_now_us();
@@ -60,6 +71,7 @@ static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes)
     if (code == SQLITE_ROW) {
         age_ms = now > sqlite3_column_int64(q, 1) ? (uint64_t)(now - sqlite3_column_int64(q, 1)) / 1000 : 0;
         *bytes = column_u64(q, 2);
+        *serial = column_u64(q, 3);
         if (age_ms >= db->history_ms || db->ledger.history_bytes > db->history_bytes)
             *txn = column_u64(q, 0);
     }
@@ -69,26 +81,57 @@ static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes)
 /* Deletes at most so many rows of what is too old or too much. */
 static int forget(struct db *db, size_t budget)
 {
-    uint64_t txn, bytes, forgetting = db->ledger.forgetting;
+    uint64_t txn, bytes, serial = 0, forgetting = db->ledger.forgetting, reach = db->ledger.reach;
     int code = SQLITE_OK;
 
     while (code == SQLITE_OK && budget > 0) {
         if (db->ledger.forgetting != 0) {
-            code = forget_undo(db, &budget);
+            code = forget_parts(db, &budget);
             continue;
         }
-        code = forget_next(db, &txn, &bytes);
+        code = forget_next(db, &txn, &bytes, &serial);
         if (code != SQLITE_OK || txn == 0)
             break;
         bind_u64(db->query[Q_TXN_DEL], 1, txn);
         code = db_run(db, Q_TXN_DEL);
         db->ledger.history_bytes = less(db->ledger.history_bytes, bytes);
         db->ledger.forgetting = txn;
+        if (serial > db->ledger.reach)
+            db->ledger.reach = serial;
         budget--;
     }
+    if (code == SQLITE_OK && db->ledger.reach != reach)
+        code = db_meta_put(db, "reach", db->ledger.reach);
     if (code == SQLITE_OK && db->ledger.forgetting != forgetting)
         code = db_meta_put(db, "forgetting", db->ledger.forgetting);
     return code;
+}
+
+/* What ended at or before this has tokens that may go. */
+static int64_t token_until(const struct db *db)
+{
+    uint64_t ms = db->history_ms > token_ms_min ? db->history_ms : token_ms_min;
+    int64_t now = db_now_us();
+
+    return ms > (uint64_t)now / 1000 ? INT64_MIN : now - (int64_t)ms * 1000;
+}
+
+static int forget_tokens(struct db *db, size_t budget)
+{
+    sqlite3_stmt *q = db->query[Q_IDEM_DEL_SOME];
+
+    sqlite3_bind_int64(q, 1, token_until(db));
+    bind_u64(q, 2, budget);
+    return db_run(db, Q_IDEM_DEL_SOME);
+}
+
+static bool tokens_due(struct db *db)
+{
+    sqlite3_stmt *q = db->query[Q_IDEM_OLDEST];
+    bool due = sqlite3_step(q) == SQLITE_ROW && sqlite3_column_type(q, 0) != SQLITE_NULL &&
+               sqlite3_column_int64(q, 0) <= token_until(db);
+
+    return sqlite3_reset(q) == SQLITE_OK && due;
 }
 
 static int ledger_write(struct db *db, uint64_t lag_max)
@@ -101,10 +144,12 @@ static int ledger_write(struct db *db, uint64_t lag_max)
     return db_meta_put(db, "history_bytes", l->history_bytes);
 }
 
-int db_forget(struct db *db, size_t rows_added)
+int db_forget(struct db *db, size_t rows_added, size_t tokens_added)
 {
     int code = forget(db, rows_added * 2 > FORGET_ROWS_MIN ? rows_added * 2 : FORGET_ROWS_MIN);
 
+    if (code == SQLITE_OK && tokens_added > 0)
+        code = forget_tokens(db, tokens_added * 2);
     return code == SQLITE_OK ? ledger_write(db, HISTORY_LAG_MAX) : code;
 }
 
@@ -141,14 +186,16 @@ bool db_checkpoint(struct db *db, int mode)
 static bool forget_idle(struct db *db)
 {
     struct failure why = { 0 };
-    uint64_t txn, bytes;
-    int code = forget_next(db, &txn, &bytes);
+    uint64_t txn, bytes, serial;
+    int code = forget_next(db, &txn, &bytes, &serial);
 
-    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0))
+    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0 && !tokens_due(db)))
         return false;
     code = db_begin(db);
     if (code == SQLITE_OK)
         code = forget(db, FORGET_ROWS_IDLE);
+    if (code == SQLITE_OK)
+        code = forget_tokens(db, TOKENS_IDLE);
     return db_end(db, code, "forgetting old history", &why) == OK;
 }
 

@@ -17,7 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TXN_ROW_BYTES = 80, UNDO_ROW_BYTES = 24 }; /* beside the texts and images; for the estimate of the history */
+enum {
+    /* Beside the texts and images; for the estimate of the history. */
+    TXN_ROW_BYTES = 90, UNDO_ROW_BYTES = 30, NESTED_ROW_BYTES = 50,
+    PLACE_MAX = 65536,           /* effects sorted at once: what a commit needs of memory is bounded */
+    SERIAL_BLOCK = 1024 * 1024,  /* serials reserved at once */
+};
 
 /* --- one SQLite transaction --- */
 
@@ -60,17 +65,36 @@ static bool stopped(const struct db *db, struct failure *why)
 
 /* --- rows --- */
 
-static int kv_put(struct db *db, struct bytes key, struct bytes value)
+static void bind_spot(sqlite3_stmt *q, int at, struct spot spot)
 {
-    bind_bytes(db->query[Q_KV_PUT], 1, key);
-    bind_bytes(db->query[Q_KV_PUT], 2, value);
-    return db_run(db, Q_KV_PUT);
+    bind_u64(q, at, spot.txn);
+    bind_u64(q, at + 1, spot.seq);
 }
 
-static int kv_del(struct db *db, struct bytes key)
+static int run_with_key(struct db *db, enum query id, struct bytes key)
 {
-    bind_bytes(db->query[Q_KV_DEL], 1, key);
-    return db_run(db, Q_KV_DEL);
+    bind_bytes(db->query[id], 1, key);
+    return db_run(db, id);
+}
+
+/* The key holds this from now on, and its newest change is recorded at head. was_gone: it may have a row in gone. */
+static int image_put(struct db *db, struct bytes key, const struct image *image, struct spot head, bool was_gone)
+{
+    enum query id = image->present ? Q_KV_PUT : Q_GONE_PUT;
+    sqlite3_stmt *q = db->query[id];
+    int code = SQLITE_OK;
+
+    if (was_gone)
+        code = run_with_key(db, Q_GONE_DEL, key);
+    if (!image->present && code == SQLITE_OK)
+        code = run_with_key(db, Q_KV_DEL, key);
+    if (code != SQLITE_OK || (!image->present && head.txn == 0))
+        return code;
+    bind_bytes(q, 1, key);
+    if (image->present)
+        bind_bytes(q, 2, image->value);
+    bind_spot(q, image->present ? 3 : 2, head);
+    return db_run(db, id);
 }
 
 static void bind_image(sqlite3_stmt *q, int at, const struct image *image)
@@ -106,22 +130,103 @@ static int txn_put(struct db *db, uint64_t txn, const struct store_history *h, u
     bind_u64(q, 12, h->cpu_us);
     bind_u64(q, 13, h->effect_count);
     bind_u64(q, 14, bytes);
+    bind_u64(q, 15, ++db->ledger.serial);
+    bind_u64(q, 16, h->lock_wait_us);
+    bind_u64(q, 17, h->undoes);
+    bind_u64(q, 18, h->parent);
+    bind_u64(q, 19, h->depth);
     db->ledger.history_bytes += bytes;
     return db_run(db, Q_TXN_PUT);
 }
 
-static int undo_add(struct db *db, uint64_t txn, uint64_t seq, const struct store_effect *e)
+/* Txn took back what it undoes. If that had taken back another, the other stands again; if that one had, …: each has
+ * a lower id than the one before. */
+static int undone_mark(struct db *db, uint64_t txn, uint64_t undoes)
+{
+    sqlite3_stmt *mark = db->query[Q_TXN_UNDONE], *order = db->query[Q_TXN_ORDER];
+    uint64_t by = txn, next;
+    bool undone = true;
+    int code = SQLITE_OK;
+
+    CHECK(undoes < txn);
+    for (; undoes != 0 && code == SQLITE_OK; by = undoes, undoes = next, undone = !undone) {
+        bind_u64(mark, 1, undoes);
+        bind_u64(mark, 2, undone ? by : 0);
+        code = db_run(db, Q_TXN_UNDONE);
+        if (code != SQLITE_OK)
+            break;
+        bind_u64(order, 1, undoes);
+        next = sqlite3_step(order) == SQLITE_ROW ? column_u64(order, 2) : 0;
+        code = sqlite3_reset(order);
+        if (code == SQLITE_OK && next >= undoes)
+            code = next == 0 ? SQLITE_OK : SQLITE_CORRUPT;
+    }
+    return code;
+}
+
+static int nested_add(struct db *db, uint64_t txn, const struct store_nested *n)
+{
+    sqlite3_stmt *q = db->query[Q_NESTED_ADD];
+
+    bind_u64(q, 1, txn);
+    bind_u64(q, 2, n->seq);
+    bind_u64(q, 3, n->parent_seq);
+    bind_text(q, 4, n->graft);
+    bind_text(q, 5, n->version);
+    bind_text(q, 6, n->function);
+    bind_text(q, 7, n->outcome);
+    bind_text(q, 8, n->error);
+    sqlite3_bind_int64(q, 9, n->begun_us);
+    sqlite3_bind_int64(q, 10, n->ended_us);
+    bind_u64(q, 11, n->cpu_us);
+    bind_u64(q, 12, n->first_effect);
+    bind_u64(q, 13, n->effect_count);
+    return db_run(db, Q_NESTED_ADD);
+}
+
+/* *bytes grows by the estimate. */
+static int nested_write(struct db *db, uint64_t txn, const struct store_nested *nested, size_t count, uint64_t *bytes)
+{
+    int code = SQLITE_OK;
+
+    for (size_t i = 0; i < count && code == SQLITE_OK; i++) {
+        const struct store_nested *n = &nested[i];
+        *bytes += NESTED_ROW_BYTES + text_len(n->graft) + text_len(n->version) + text_len(n->function) +
+                  text_len(n->outcome) + text_len(n->error);
+        code = nested_add(db, txn, n);
+    }
+    return code;
+}
+
+static int idem_add(struct db *db, const struct store_entry *e)
+{
+    sqlite3_stmt *q = db->query[Q_IDEM_ADD];
+    int code;
+
+    CHECK(e->idem_token.len <= STORE_TOKEN_MAX);
+    CHECK(e->idem_reply.len <= STORE_REPLY_MAX);
+    bind_u64(q, 1, e->history.uid);
+    bind_bytes(q, 2, e->idem_token);
+    bind_u64(q, 3, e->txn);
+    sqlite3_bind_int64(q, 4, e->history.ended_us);
+    bind_bytes(q, 5, e->idem_reply);
+    code = db_run(db, Q_IDEM_ADD);
+    CHECK((code & 0xff) != SQLITE_CONSTRAINT); /* the manager asked, and kept others off */
+    return code;
+}
+
+static int undo_add(struct db *db, struct spot spot, const struct store_effect *e, struct spot prev)
 {
     sqlite3_stmt *q = db->query[Q_UNDO_ADD];
 
     CHECK(e->resource == 'k');
     CHECK(e->key.len <= DB_KEY_MAX);
-    bind_u64(q, 1, txn);
-    bind_u64(q, 2, seq);
+    bind_spot(q, 1, spot);
     sqlite3_bind_text(q, 3, &e->resource, 1, SQLITE_STATIC);
     bind_bytes(q, 4, e->key);
     bind_image(q, 5, &e->before);
     bind_image(q, 6, &e->after);
+    bind_spot(q, 7, prev);
     return db_run(db, Q_UNDO_ADD);
 }
 
@@ -133,16 +238,24 @@ static uint64_t effect_bytes(const struct store_effect *e)
 
 /* --- commit --- */
 
+/* All of it but its effects. */
 static int entry_write(struct db *db, const struct store_entry *e)
 {
+    const struct store_history *h = &e->history;
     uint64_t bytes = 0;
-    int code = SQLITE_OK;
+    int code;
 
-    for (size_t i = 0; i < e->effect_count && code == SQLITE_OK; i++) {
+    CHECK(h->outcome != NULL || (e->nested_count == 0 && e->idem_token.len == 0));
+    for (size_t i = 0; i < e->effect_count; i++)
         bytes += effect_bytes(&e->effects[i]);
-        code = undo_add(db, e->txn, e->first_effect + i, &e->effects[i]);
-    }
-    return code == SQLITE_OK ? txn_put(db, e->txn, &e->history, bytes) : code;
+    code = nested_write(db, e->txn, e->nested, e->nested_count, &bytes);
+    if (code == SQLITE_OK)
+        code = txn_put(db, e->txn, h, bytes);
+    if (code == SQLITE_OK && h->undoes != 0 && h->outcome != NULL && strcmp(h->outcome, "committed") == 0)
+        code = undone_mark(db, e->txn, h->undoes);
+    if (code == SQLITE_OK && e->idem_token.len > 0)
+        code = idem_add(db, e);
+    return code;
 }
 
 static int place_compare(const void *a, const void *b)
@@ -155,63 +268,120 @@ static int place_compare(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* Room for count, or for PLACE_MAX if that is less. */
 static bool places_reserve(struct db *db, size_t count)
 {
-    struct place *places;
+    size_t max = count < PLACE_MAX / 2 ? count * 2 : PLACE_MAX;
 
-    if (count <= db->place_max)
+    if (count <= db->place_max || db->place_max == PLACE_MAX)
         return true;
-    places = realloc(db->places, count * 2 * sizeof *places);
-    if (places == NULL)
-        return false;
-    db->places = places;
-    db->place_max = count * 2;
-    return true;
+    free(db->places);
+    free(db->prev);
+    db->places = malloc(max * sizeof *db->places);
+    db->prev = malloc(max * sizeof *db->prev);
+    db->place_max = db->places != NULL && db->prev != NULL ? max : 0;
+    return db->place_max > 0;
 }
 
-/* Of each key only the group's last image is written, in the order of the tree. */
-static int images_write(struct db *db, struct store_request *const *requests, size_t count, size_t effects)
+/* Continues the trails of the keys and stores of each only the last image, in the order of the tree. The undo records
+ * then know what came before them. */
+static int images_write(struct db *db, size_t count)
 {
-    size_t n = 0;
+    struct spot prev = { 0 };
+    enum head_place head = HEAD_NOWHERE;
     int code = SQLITE_OK;
 
-    if (!places_reserve(db, effects))
-        return SQLITE_NOMEM;
-    for (size_t r = 0; r < count; r++)
-        for (size_t e = 0; e < requests[r]->entry_count; e++)
-            for (size_t i = 0; i < requests[r]->entries[e].effect_count; i++, n++)
-                db->places[n] = (struct place){ &requests[r]->entries[e].effects[i], n };
-    if (n > 1)
-        qsort(db->places, n, sizeof *db->places, place_compare);
-    for (size_t i = 0; i < n && code == SQLITE_OK; i++) {
-        const struct store_effect *e = db->places[i].effect;
-        if (i + 1 < n && bytes_equal(e->key, db->places[i + 1].effect->key))
-            continue;
-        code = e->after.present ? kv_put(db, e->key, e->after.value) : kv_del(db, e->key);
+    if (count > 1)
+        qsort(db->places, count, sizeof *db->places, place_compare);
+    for (size_t i = 0; i < count && code == SQLITE_OK; i++) {
+        const struct place *p = &db->places[i];
+        const struct store_effect *e = p->effect;
+        if (i == 0 || !bytes_equal(e->key, db->places[i - 1].effect->key))
+            code = db_head(db, e->key, &prev, &head);
+        db->prev[p->order] = prev;
+        prev = p->spot;
+        if (code == SQLITE_OK && (i + 1 == count || !bytes_equal(e->key, db->places[i + 1].effect->key)))
+            code = image_put(db, e->key, &e->after, p->spot, head == HEAD_GONE);
     }
     return code;
+}
+
+/* The next effects of a group, in the order in which they were made, as many as are sorted at once. */
+struct window {
+    struct store_request *const *requests;
+    size_t count;                  /* of requests */
+    size_t request, entry, effect; /* the next one */
+};
+
+static size_t window_fill(struct db *db, struct window *w)
+{
+    size_t n = 0;
+
+    for (; w->request < w->count; w->request++, w->entry = 0) {
+        for (; w->entry < w->requests[w->request]->entry_count; w->entry++, w->effect = 0) {
+            const struct store_entry *e = &w->requests[w->request]->entries[w->entry];
+            for (; w->effect < e->effect_count; w->effect++, n++) {
+                if (n == db->place_max)
+                    return n;
+                db->places[n] = (struct place){ &e->effects[w->effect], n, { e->txn, e->first_effect + w->effect } };
+            }
+        }
+    }
+    return n;
+}
+
+static int effects_write(struct db *db, struct store_request *const *requests, size_t count, size_t effects)
+{
+    struct window w = { .requests = requests, .count = count };
+    struct window again = w;
+    int code = SQLITE_OK;
+    size_t n;
+
+    if (effects > 0 && !places_reserve(db, effects))
+        return SQLITE_NOMEM;
+    while (effects > 0 && code == SQLITE_OK && (n = window_fill(db, &w)) > 0) {
+        code = images_write(db, n);
+        window_fill(db, &again); /* in order once more */
+        for (size_t i = 0; i < n && code == SQLITE_OK; i++)
+            code = undo_add(db, db->places[i].spot, db->places[i].effect, db->prev[i]);
+    }
+    return code;
+}
+
+static int serial_reserve(struct db *db)
+{
+    struct ledger *l = &db->ledger;
+
+    if (l->serial <= l->serial_reserve)
+        return SQLITE_OK;
+    l->serial_reserve = l->serial + SERIAL_BLOCK;
+    return db_meta_put(db, "serial_reserve", l->serial_reserve);
 }
 
 static int group_write(struct db *db, struct store_request *const *requests, size_t count)
 {
     uint64_t reserve = db->ledger.reserve;
-    size_t effects = 0, rows = 0;
+    size_t effects = 0, rows = 0, tokens = 0;
     int code = SQLITE_OK;
 
     for (size_t r = 0; r < count; r++) {
         for (size_t e = 0; e < requests[r]->entry_count && code == SQLITE_OK; e++) {
-            code = entry_write(db, &requests[r]->entries[e]);
-            effects += requests[r]->entries[e].effect_count;
-            rows += 1 + requests[r]->entries[e].effect_count;
+            const struct store_entry *entry = &requests[r]->entries[e];
+            code = entry_write(db, entry);
+            effects += entry->effect_count;
+            rows += 1 + entry->effect_count + entry->nested_count;
+            tokens += entry->idem_token.len > 0;
         }
         if (requests[r]->txn_reserve > db->ledger.reserve)
             db->ledger.reserve = requests[r]->txn_reserve;
     }
     if (code == SQLITE_OK)
-        code = images_write(db, requests, count, effects);
+        code = effects_write(db, requests, count, effects);
     if (code == SQLITE_OK && db->ledger.reserve != reserve)
         code = db_meta_put(db, "txn_reserve", db->ledger.reserve);
-    return code == SQLITE_OK ? db_forget(db, rows) : code;
+    if (code == SQLITE_OK)
+        code = serial_reserve(db);
+    return code == SQLITE_OK ? db_forget(db, rows, tokens) : code;
 }
 
 void db_commit(struct db *db, struct store_request *const *requests, size_t count, struct failure *why)
@@ -228,6 +398,32 @@ void db_commit(struct db *db, struct store_request *const *requests, size_t coun
 
 /* --- undo --- */
 
+/* The record of the change before, if it is still there: a key that is gone must not be kept for a record that is
+ * forgotten. */
+static int spot_kept(struct db *db, struct spot *spot)
+{
+    sqlite3_stmt *q = db->query[Q_UNDO_PREV];
+
+    bind_spot(q, 1, *spot);
+    if (sqlite3_step(q) == SQLITE_DONE)
+        *spot = (struct spot){ 0 };
+    return sqlite3_reset(q);
+}
+
+/* One change, from the columns of Q_UNDO_BACK. */
+static int change_back(struct db *db, sqlite3_stmt *q)
+{
+    struct image before = { sqlite3_column_type(q, 2) != SQLITE_NULL, column_bytes(q, 2) };
+    struct spot prev = column_spot(q, 3);
+    int code = SQLITE_OK;
+
+    if (!bytes_equal(column_bytes(q, 0), bytes_str("k")))
+        return SQLITE_CORRUPT; /* no release wrote another resource: never guess (T10) */
+    if (!before.present && prev.txn != 0)
+        code = spot_kept(db, &prev);
+    return code == SQLITE_OK ? image_put(db, column_bytes(q, 1), &before, prev, column_u64(q, 5) == 1) : code;
+}
+
 /* Newest first, and its records go. bytes: what it was counted with. */
 static int take_back(struct db *db, uint64_t txn, uint64_t bytes)
 {
@@ -235,14 +431,8 @@ static int take_back(struct db *db, uint64_t txn, uint64_t bytes)
     int code = SQLITE_OK, end;
 
     bind_u64(q, 1, txn);
-    while (code == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW) {
-        if (!bytes_equal(column_bytes(q, 0), bytes_str("k")))
-            code = SQLITE_CORRUPT; /* no release wrote another resource: never guess (T10) */
-        else if (sqlite3_column_type(q, 2) == SQLITE_NULL)
-            code = kv_del(db, column_bytes(q, 1));
-        else
-            code = kv_put(db, column_bytes(q, 1), column_bytes(q, 2));
-    }
+    while (code == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
+        code = change_back(db, q);
     end = sqlite3_reset(q);
     if (code == SQLITE_OK)
         code = end;
@@ -269,10 +459,10 @@ static int txn_state(struct db *db, uint64_t txn, enum txn_state *state, uint64_
     return sqlite3_reset(q);
 }
 
-static int undo_write(struct db *db, uint64_t txn, const struct store_history *history)
+static int undo_write(struct db *db, const struct store_request *r)
 {
     enum txn_state state;
-    uint64_t bytes;
+    uint64_t bytes, txn = r->txn;
     int code = txn_state(db, txn, &state, &bytes);
 
     if (code != SQLITE_OK || state == TXN_ENDED)
@@ -283,7 +473,12 @@ static int undo_write(struct db *db, uint64_t txn, const struct store_history *h
         if (code == SQLITE_OK)
             code = db_run(db, Q_TXN_DEL);
     }
-    return code == SQLITE_OK ? txn_put(db, txn, history, 0) : code;
+    bytes = 0;
+    if (code == SQLITE_OK)
+        code = nested_write(db, txn, r->calls, r->call_count, &bytes);
+    if (code == SQLITE_OK)
+        code = txn_put(db, txn, &r->history, bytes);
+    return code == SQLITE_OK ? serial_reserve(db) : code;
 }
 
 void db_undo(struct db *db, const struct store_request *r, struct failure *why)
@@ -295,7 +490,7 @@ void db_undo(struct db *db, const struct store_request *r, struct failure *why)
         return;
     code = db_begin(db);
     if (code == SQLITE_OK)
-        code = undo_write(db, r->txn, &r->history);
+        code = undo_write(db, r);
     db_end(db, code, "the undo", why);
 }
 

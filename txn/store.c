@@ -83,6 +83,9 @@ void store_request_fini(struct store_request *r)
     r->rows = NULL;
     r->effects = NULL;
     r->grafts = NULL;
-    r->pair_count = r->row_count = r->effect_count = r->graft_count = 0;
-    r->more = false;
+    r->nested = NULL;
+    r->pair_count = r->row_count = r->effect_count = r->graft_count = r->nested_count = 0;
+    r->more = r->idem.found = false;
+    r->next = r->idem.txn = 0;
+    r->idem.reply = bytes_of(NULL, 0);
 }

@@ -10,6 +10,7 @@
  * it, and those behind it do not wait. A request belongs to the store from submission until its done() was called,
  * which happens inside poll() on the caller's thread, never inside submit().
  *
+ * T2: the reply that a token is to repeat is stored in the commit that it tells of.
  * T4, T7: an early write carries its undo records in the same commit; what recovery finds begun and not
  * ended, it undoes, newest first.
  */
@@ -43,16 +44,35 @@ struct store_history {
     int64_t begun_us, ended_us; /* since 1970 */
     uint64_t cpu_us;
     uint64_t effect_count; /* made in all; undone if the outcome is not "committed" */
+    uint64_t lock_wait_us; /* waited for locks */
+    uint64_t undoes;       /* the transaction that this one takes back (T9), with a lower id; 0: none */
+    uint64_t parent;       /* the transaction in which this one was asked for; 0: none */
+    uint32_t depth;        /* of nesting; 0: outermost */
+};
+
+/* A nested call of a transaction. seq numbers them from 1 in the order in which they began; parent_seq 0: called by the
+ * transaction's own function. Its effects are first_effect up to first_effect + effect_count, and what lies within. */
+struct store_nested {
+    uint32_t seq, parent_seq;
+    const char *graft, *version, *function, *outcome, *error; /* as in store_history */
+    int64_t begun_us, ended_us;
+    uint64_t cpu_us, first_effect, effect_count;
 };
 
 /* One transaction's share of a batch. Effects are applied in order: `after` becomes the stored value. first_effect is
- * the sequence number of effects[0] within the transaction (an earlier early write carried the ones before). */
+ * the sequence number of effects[0] within the transaction (an earlier early write carried the ones before). Nested
+ * calls and the token come with the entry that ends the transaction, not with an early write. */
 struct store_entry {
     uint64_t txn;
     struct store_history history;
     uint64_t first_effect;
     size_t effect_count;
     const struct store_effect *effects;
+    const struct store_nested *nested;
+    size_t nested_count;
+    struct bytes idem_token; /* empty: none. The caller asked STORE_IDEM first and kept others off: one that is there
+                                already is its bug */
+    struct bytes idem_reply; /* what a repeat is answered, at most STORE_REPLY_MAX */
 };
 
 struct store_graft {
@@ -69,6 +89,18 @@ struct store_row {
     uint32_t uid, gid, pid;
     int64_t begun_us, ended_us;
     uint64_t cpu_us, effect_count;
+    uint64_t lock_wait_us, undoes, parent;
+    uint64_t undone_by; /* the transaction that took this one back, if that holds: it is 0 again after a redo */
+    uint32_t depth;
+};
+
+/* What STORE_LIST tells of: all that is set must hold. Strings and key are borrowed until done. */
+struct store_filter {
+    const char *graft, *function, *outcome; /* NULL: any */
+    bool has_uid, has_key;
+    uint32_t uid;
+    int64_t since_us, until_us; /* begun at or after, begun before; 0: any */
+    struct bytes key;           /* changed this key */
 };
 
 struct store_pair {
@@ -80,10 +112,20 @@ enum store_kind {
     STORE_COMMIT, /* in: entries, txn_reserve. All or nothing, as durable as the store was opened to be */
     STORE_GET,    /* in: keys[n]. out: pairs[n] */
     STORE_SCAN, /* in: prefix, from, count_max. out: pairs, in byte order, keys >= from that begin with prefix; more */
-    STORE_UNDO, /* in: txn, history (how it ended). Takes back what early writes of it stored, newest first, and ends
-                   it. Nothing happens to a transaction that has ended: twice is the same as once (T5) */
-    STORE_LIST, /* in: count_max, txn (ids below this, 0: from the newest). out: rows, newest first; more */
-    STORE_SHOW, /* in: txn. out: rows (0 or 1), effects, oldest first: all that are kept, or none */
+    STORE_UNDO, /* in: txn, history (how it ended), calls. Takes back what early writes of it stored, newest first, and
+                   ends it. Nothing happens to a transaction that has ended: twice is the same as once (T5) */
+    STORE_LIST, /* in: count_max, filter, txn (ids below this, 0: from the newest). out: rows, newest first; more, next.
+                   With a key it is asked and ordered as STORE_BLAME, and tells of what has not ended too */
+    STORE_SHOW, /* in: txn. out: rows (0 or 1), effects, oldest first: all that are kept, or none; nested, by seq */
+    STORE_BLAME, /* in: key, filter, count_max, txn (0, or next of the answer before). out: rows: the committed
+                    transactions that changed the key, in the order of their commits (which is not that of their ids),
+                    newest first; effects: of each its whole change of that key; more, next */
+    STORE_AT, /* in: key, txn. out: pairs (1): what the key held when txn had just committed */
+    STORE_DEPENDENTS, /* in: txn. out: rows: those that must be undone before txn can be, in this order (newest first).
+                         One builds on another if it changed one of the same keys later and was not itself undone; what
+                         it read is not recorded and does not count. True of the moment: whoever undoes asks again, or
+                         compares images, when it holds the locks. At most STORE_ROW_MAX, or ERR_LIMIT */
+    STORE_IDEM, /* in: uid, token. out: idem */
     STORE_BACKUP, /* in: path (absolute; must not exist, nor path.partial). A consistent copy, taken while running, of
                      whole transactions only: what is begun and not ended in it is undone in the copy */
     STORE_GRAFT_PUT,  /* in: graft */
@@ -96,14 +138,20 @@ enum {
     STORE_ROW_MAX = 4096,                /* per request; a larger count_max is taken as this */
     STORE_ANSWER_MAX = 64 * 1024 * 1024, /* bytes of one request's out side. SCAN and LIST stop early and set more */
     STORE_QUEUE_MAX = 65536,             /* requests submitted and not done; the caller keeps below */
+    STORE_TOKEN_MAX = 255,               /* bytes */
+    STORE_REPLY_MAX = 1024 * 1024,       /* bytes of a reply kept for its token */
+    STORE_PAGE_LOOK_MAX = 65536,         /* rows that one LIST or BLAME looks at: then it stops early and sets more */
+    STORE_LOOK_MAX = 1024 * 1024,        /* changes of keys that AT or DEPENDENTS looks at: then ERR_LIMIT */
 };
 
 /* why: OK, or
  *     ERR_STORAGE  not done, cleanly
  *     ERR_NOMEM    not done: memory was short
  *     ERR_UNKNOWN  an I/O error hit the commit itself. The store takes no more requests: all later ones get ERR_STORAGE
- *     ERR_LIMIT    the answer passes STORE_ANSWER_MAX
- *     ERR_BADARG   the backup's path exists already, or is not absolute */
+ *     ERR_LIMIT    the answer passes STORE_ANSWER_MAX, or the way to it STORE_LOOK_MAX
+ *     ERR_BADARG   the backup's path exists already, or is not absolute; AT, DEPENDENTS: txn did not commit;
+ *                  DEPENDENTS: it was undone already
+ *     ERR_ABSENT   AT, DEPENDENTS: txn is not in the history, or the history is not whole from there on */
 struct store_request {
     enum store_kind kind;
     struct list link; /* the store's */
@@ -122,6 +170,11 @@ struct store_request {
     struct store_history history;
     const char *path;
     struct store_graft graft;
+    struct store_filter filter;
+    struct bytes key, token;
+    uint32_t uid;
+    const struct store_nested *calls; /* of what STORE_UNDO ends */
+    size_t call_count;
     /* out: owned by the request, freed by store_request_fini() */
     struct store_pair *pairs;
     size_t pair_count;
@@ -132,6 +185,14 @@ struct store_request {
     size_t effect_count;
     struct store_graft *grafts;
     size_t graft_count;
+    struct store_nested *nested;
+    size_t nested_count;
+    uint64_t next; /* with more: what to put in txn for the rest. A page may be empty and have more behind it */
+    struct {
+        bool found;
+        uint64_t txn;
+        struct bytes reply;
+    } idem;
     void *memory; /* what the above point into */
 };
 
@@ -167,7 +228,8 @@ struct store_ops {
 struct store_options {
     const char *directory;  /* exists, ours; the database is <directory>/graftd.db */
     int synchronous;        /* 2 full, 1 normal, 0 off */
-    uint64_t history_ms, history_bytes; /* how much of the past is kept, at most; 0: nothing */
+    uint64_t history_ms, history_bytes; /* how much of the past is kept, at most; 0: nothing. Replies kept for tokens
+                                           live history_ms too, but 24 h at least */
     const char *vfs;                    /* SQLite's file layer; NULL: the usual one. Tests put failing disks here */
     void (*wake)(void *);   /* called from the store's thread: poll() has something to do. Must be thread-safe */
     void *wake_arg;

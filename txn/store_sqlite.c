@@ -19,9 +19,9 @@
 #include <time.h>
 
 enum {
-    GROUP_MAX = 64,   /* neighbouring commits merged into one */
-    QUIET_MS = 20,    /* without requests: time to tidy up */
-    TIDY_MS = 5000,   /* between looks for old history when nothing happens */
+    GROUP_MAX = 64, /* neighbouring commits merged into one */
+    QUIET_MS = 20,  /* without requests: time to tidy up */
+    TIDY_MS = 5000, /* between looks for old history when nothing happens */
 };
 
 struct store_sqlite {
@@ -115,15 +115,27 @@ static void serve_one(struct store_sqlite *s, struct store_request *r)
     case STORE_BACKUP:
         list_push(&s->backups, &r->link);
         return;
-    case STORE_UNDO: db_undo(&s->db, r, &r->why); break;
-    case STORE_GRAFT_PUT: db_graft_put(&s->db, &r->graft, &r->why); break;
-    case STORE_GRAFT_DEL: db_graft_del(&s->db, r->graft.name, &r->why); break;
+    case STORE_UNDO:
+        db_undo(&s->db, r, &r->why);
+        break;
+    case STORE_GRAFT_PUT:
+        db_graft_put(&s->db, &r->graft, &r->why);
+        break;
+    case STORE_GRAFT_DEL:
+        db_graft_del(&s->db, r->graft.name, &r->why);
+        break;
     case STORE_COMMIT: /* serve_commits has these */
     case STORE_GET:
     case STORE_SCAN:
     case STORE_LIST:
     case STORE_SHOW:
-    case STORE_GRAFT_LIST: db_read(&s->db, r); break;
+    case STORE_BLAME:
+    case STORE_AT:
+    case STORE_DEPENDENTS:
+    case STORE_IDEM:
+    case STORE_GRAFT_LIST:
+        db_read(&s->db, r);
+        break;
     }
     finish(s, r);
 }

@@ -25,8 +25,13 @@ static bool idle_holds(const struct txn *t)
 }
 
 static bool open_holds(const struct txn *t) { return list_linked(&t->link) && !t->told; }
-static bool committing_holds(const struct txn *t) { return t->scan == NULL && t->failure.err == OK && !t->waiting; }
-static bool undoing_holds(const struct txn *t) { return t->scan == NULL && t->log.count == 0 && t->failure.err != OK; }
+static bool closed(const struct txn *t)
+{
+    return t->scan == NULL && t->rollback == NULL && !list_linked(&t->doom_link);
+}
+
+static bool committing_holds(const struct txn *t) { return closed(t) && t->failure.err == OK && !t->waiting; }
+static bool undoing_holds(const struct txn *t) { return closed(t) && t->log.count == 0 && t->failure.err != OK; }
 static bool ended_holds(const struct txn *t)
 {
     return t->log.count == 0 && t->spilling.count == 0 && t->spill_batch == 0 && list_empty(&t->locks.held);
@@ -69,23 +74,42 @@ static void txn_granted(struct lock_holder *h)
     struct txn *t = txn_of_holder(h);
 
     list_remove(&t->deadline_link);
+    manager_hold_soon(t->m);
+    if (t->waiting)
+        txn_wake(t);
+}
+
+static void doom(struct txn *t, enum err err, const char *format, va_list ap)
+{
+    char text[FAILURE_TEXT_MAX];
+
+    vsnprintf(text, sizeof text, format, ap);
+    fail(&t->failure, err, "%s", text);
+    lock_cancel(&t->m->locks, &t->locks);
+    list_remove(&t->deadline_link);
     if (t->waiting)
         txn_wake(t);
 }
 
 void txn_doom(struct txn *t, enum err err, const char *format, ...)
 {
-    char text[FAILURE_TEXT_MAX];
     va_list ap;
 
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    doom(t, err, format, ap);
     va_end(ap);
-    fail(&t->failure, err, "%s", text);
-    lock_cancel(&t->m->locks, &t->locks);
-    list_remove(&t->deadline_link);
-    if (t->waiting)
-        txn_wake(t);
+}
+
+void txn_doom_told(struct txn *t, enum err err, const char *format, ...)
+{
+    bool news = t->failure.err == OK;
+    va_list ap;
+
+    va_start(ap, format);
+    doom(t, err, format, ap);
+    va_end(ap);
+    if (news)
+        list_push(&t->m->dooming, &t->doom_link);
 }
 
 void txn_end(struct txn *t)
@@ -121,6 +145,7 @@ void txn_release(struct txn *t)
     txn_move(t, TXN_IDLE);
     if (t->names != t->names_small)
         free(t->names);
+    notes_free(t);
     free(t->undo);
     t->undo = NULL;
     if (m->spare_count == TXN_SPARE_MAX) {
@@ -160,6 +185,17 @@ static const char *text_copy(char **at, const char *s)
     return copy;
 }
 
+static uint64_t hold_limit(struct txn_manager *m, const struct txn_origin *o)
+{
+    uint64_t ms = o->hold_ms != 0 ? o->hold_ms : m->options.hold_ms;
+
+    if (ms == 0)
+        return UINT64_MAX;
+    if (ms < m->hold_least)
+        m->hold_least = ms;
+    return ms;
+}
+
 static bool origin_copy(struct txn *t, const struct txn_origin *o, int64_t now_us)
 {
     size_t size = text_size(o->graft) + text_size(o->version) + text_size(o->function);
@@ -168,7 +204,10 @@ static bool origin_copy(struct txn *t, const struct txn_origin *o, int64_t now_u
     if (at == NULL)
         return false;
     t->names = at;
-    t->history = (struct store_history){ .uid = o->uid, .gid = o->gid, .pid = o->pid, .begun_us = now_us };
+    t->hold_ms = hold_limit(t->m, o);
+    t->whole = o->whole;
+    t->history = (struct store_history){ .uid = o->uid, .gid = o->gid, .pid = o->pid, .begun_us = now_us,
+                                         .parent = o->parent, .depth = o->depth };
     t->history.graft = text_copy(&at, o->graft);
     t->history.version = text_copy(&at, o->version);
     t->history.function = text_copy(&at, o->function);
@@ -200,6 +239,7 @@ static void txn_reset(struct txn *t)
 {
     t->waiting = t->waiting_room = t->told = t->row = t->spill_stored = false;
     t->depends = t->spill_batch = t->spilled = t->effect_count = 0;
+    t->tale = NULL;
     failure_clear(&t->failure);
     lock_holder_init(&t->locks, txn_granted);
 }
@@ -237,17 +277,25 @@ enum err txn_begin(struct txn_manager *m, const struct txn_origin *origin, const
 }
 
 uint64_t txn_id(const struct txn *t) { return t->id; }
+const struct failure *txn_failure(const struct txn *t) { return &t->failure; }
+
 uint64_t txn_effect_count(const struct txn *t) { return t->effect_count; }
 
 /* Operations */
 
-enum err txn_enter(struct txn *t, struct failure *why)
+enum err txn_again(struct txn *t, struct failure *why)
 {
     CHECK(t->state == TXN_OPEN);
     t->waiting = t->waiting_room = false;
     list_remove(&t->wake_link);
     blob_drop(&t->borrowed);
     return t->failure.err == OK ? OK : fail(why, t->failure.err, "%s", t->failure.text);
+}
+
+enum err txn_enter(struct txn *t, struct failure *why)
+{
+    CHECK(t->rollback == NULL);
+    return txn_again(t, why);
 }
 
 /* What dooms: the transaction keeps the reason, the caller gets it too. */
@@ -259,10 +307,10 @@ enum err txn_no_memory(struct txn *t, struct failure *why)
     return doomed(t, why);
 }
 
-enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
+/* err: what the lock table said. */
+static enum err lock_answer(struct txn *t, enum err err, struct failure *why)
 {
     struct txn_manager *m = t->m;
-    enum err err = lock_take(&m->locks, &t->locks, key, mode, -1, &t->failure);
 
     if (err != ERR_WAIT) {
         list_remove(&t->deadline_link);
@@ -270,6 +318,7 @@ enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct f
         return err == OK ? OK : doomed(t, why);
     }
     t->waiting = true;
+    lock_woke(&t->locks, m->now_ms); /* it may have gone on without being woken */
     if (t->locks.waiting_since_ms < 0 || !list_linked(&t->deadline_link)) {
         t->locks.waiting_since_ms = -1;
         list_remove(&t->deadline_link);
@@ -279,6 +328,16 @@ enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct f
     return ERR_WAIT;
 }
 
+enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
+{
+    return lock_answer(t, lock_take(&t->m->locks, &t->locks, key, mode, -1, &t->failure), why);
+}
+
+enum err txn_lock_range(struct txn *t, const struct range *range, struct failure *why)
+{
+    return lock_answer(t, lock_take_range(&t->m->locks, &t->locks, range, -1, &t->failure), why);
+}
+
 static void txn_let_go(struct txn *t)
 {
     if (t->reached != NULL)
@@ -286,9 +345,7 @@ static void txn_let_go(struct txn *t)
     t->reached = NULL;
 }
 
-/* Lock, then image. The entry stays pinned until the next one is reached, so that what was read for it is there when it
- * asks again. */
-static enum err txn_reach(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
+enum err txn_reach(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
 {
     struct kv_entry *e;
     enum err err;
@@ -337,26 +394,30 @@ static enum err txn_spill(struct txn *t)
     undo_move(&t->spilling, &t->log);
     t->spilled += t->spilling.count;
     m->stats.spilled++;
-    if (!list_linked(&t->spilled_link))
-        list_push(&m->spilled, &t->spilled_link);
     return OK;
 }
 
-/* Room for one more effect. While one early write is on its way the next one fills; when that is full too, the
- * transaction waits. */
-static enum err txn_room(struct txn *t, struct failure *why)
+enum err txn_wait_room(struct txn *t)
 {
-    if (t->log.count == 0 || t->log.bytes <= t->m->options.spill_bytes)
+    t->waiting = t->waiting_room = true;
+    return ERR_WAIT;
+}
+
+enum err txn_room(struct txn *t, struct failure *why)
+{
+    if (t->log.count == 0 || t->log.bytes <= (t->whole ? TXN_WHOLE_MAX : t->m->options.spill_bytes))
         return OK;
-    if (t->spill_batch != 0) {
-        t->waiting = t->waiting_room = true;
-        return ERR_WAIT;
+    if (t->whole) {
+        txn_doom(t, ERR_LIMIT, "changed more than %d bytes, all of which are kept in memory. limit=%d", TXN_WHOLE_MAX,
+                 TXN_WHOLE_MAX);
+        return doomed(t, why);
     }
+    if (t->spill_batch != 0)
+        return txn_wait_room(t);
     return txn_spill(t) == OK ? OK : txn_no_memory(t, why);
 }
 
-/* The key that was reached. after: the caller's reference, taken if OK. */
-static enum err txn_change(struct txn *t, struct blob *after, struct failure *why)
+enum err txn_change(struct txn *t, struct blob *after, struct failure *why)
 {
     if (undo_append(&t->log, &t->m->kv, t->reached, after) != OK)
         return txn_no_memory(t, why);
@@ -408,8 +469,10 @@ static void txn_close(struct txn *t, int64_t now_us, uint64_t cpu_us)
     t->waiting = false;
     list_remove(&t->wake_link);
     list_remove(&t->deadline_link);
+    list_remove(&t->doom_link);
     lock_cancel(&t->m->locks, &t->locks);
     scan_close(t);
+    rollback_close(t);
     blob_drop(&t->borrowed);
     txn_let_go(t);
     list_remove(&t->link);
@@ -422,7 +485,6 @@ static void undo_finish(struct txn *t)
     uint64_t number;
 
     lock_release_all(&t->m->locks, &t->locks);
-    list_remove(&t->spilled_link);
     if (t->row && !t->m->poisoned)
         batch_add(t, ITEM_ROW, NULL, &number); /* without memory the history lacks a row; the undo is complete */
     txn_end_after(t);
@@ -475,12 +537,17 @@ void txn_undo_step(struct txn *t)
     r->history.outcome = err_word(t->failure.err);
     r->history.error = t->failure.text;
     r->history.effect_count = t->effect_count;
+    if (t->tale != NULL) {
+        r->calls = t->tale->nested;
+        r->call_count = t->tale->nested_count;
+    }
     manager_submit(t->m, r);
 }
 
 static void txn_undo(struct txn *t, bool row)
 {
     t->row = row;
+    notes_undone(t);
     undo_play(&t->log, &t->m->kv);
     txn_move(t, TXN_UNDOING);
     txn_undo_step(t);
@@ -488,10 +555,11 @@ static void txn_undo(struct txn *t, bool row)
 
 void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us)
 {
+    bool told = t->effect_count > 0 || (t->tale != NULL && t->tale->idem_token.len > 0);
     uint64_t number;
 
     txn_close(t, now_us, cpu_us);
-    if (t->failure.err == OK && t->effect_count > 0) {
+    if (t->failure.err == OK && told) {
         if (batch_add(t, ITEM_COMMIT, &t->log, &number) == OK)
             undo_assign(&t->log, number);
         else
@@ -504,7 +572,7 @@ void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us)
     txn_move(t, TXN_COMMITTING);
     if (t->spilled == 0)
         lock_release_all(&t->m->locks, &t->locks);
-    if (t->effect_count == 0)
+    if (!told)
         txn_end_after(t);
 }
 

@@ -66,15 +66,23 @@ static void record_drop(struct undo_record *r, struct kv *kv)
     kv_unpin(kv, r->entry);
 }
 
-size_t undo_play(struct undo_log *log, struct kv *kv)
+size_t undo_play_to(struct undo_log *log, struct kv *kv, size_t keep)
 {
     size_t count = log->count;
 
-    while (log->count > 0) {
+    while (log->count > keep) {
         struct undo_record *r = &log->records[--log->count];
+        log->bytes -= weight(r);
         kv_set(r->entry, blob_ref(r->before), r->before_batch);
         record_drop(r, kv);
     }
+    return count - log->count;
+}
+
+size_t undo_play(struct undo_log *log, struct kv *kv)
+{
+    size_t count = undo_play_to(log, kv, 0);
+
     undo_fini(log);
     return count;
 }
@@ -112,10 +120,21 @@ static struct image image_of(const struct blob *b)
     return b == NULL ? (struct image){ 0 } : (struct image){ true, blob_bytes(b) };
 }
 
+static struct store_effect effect_of(const struct undo_record *r)
+{
+    return (struct store_effect){ 'k', r->entry->node.key, image_of(r->before), image_of(r->after) };
+}
+
 void undo_show(const struct undo_log *log, struct store_effect *out)
 {
+    for (size_t i = 0; i < log->count; i++)
+        out[i] = effect_of(&log->records[i]);
+}
+
+void undo_each(const struct undo_log *log, void (*visit)(const struct store_effect *, void *user), void *user)
+{
     for (size_t i = 0; i < log->count; i++) {
-        const struct undo_record *r = &log->records[i];
-        out[i] = (struct store_effect){ 'k', r->entry->node.key, image_of(r->before), image_of(r->after) };
+        struct store_effect e = effect_of(&log->records[i]);
+        visit(&e, user);
     }
 }

@@ -33,6 +33,8 @@ void undo_fini(struct undo_log *log);
 enum err undo_append(struct undo_log *log, struct kv *kv, struct kv_entry *e, struct blob *after);
 /* Takes everything back, newest first. Returns how many records there were; the log is empty then. */
 size_t undo_play(struct undo_log *log, struct kv *kv);
+/* The same down to the oldest `keep` records, which stay. */
+size_t undo_play_to(struct undo_log *log, struct kv *kv, size_t keep);
 /* The images made now belong to that batch. */
 void undo_assign(struct undo_log *log, uint64_t batch);
 /* The changes stay: only the records go. */
@@ -41,5 +43,7 @@ void undo_drop(struct undo_log *log, struct kv *kv);
 void undo_move(struct undo_log *to, struct undo_log *from);
 /* Writes count effects for the store, borrowed from the records. */
 void undo_show(const struct undo_log *log, struct store_effect *out);
+/* Visits the same, oldest first. */
+void undo_each(const struct undo_log *log, void (*visit)(const struct store_effect *, void *user), void *user);
 
 #endif

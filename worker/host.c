@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct graft_call host_call;
 
@@ -30,6 +31,18 @@ void *host_alloc_quiet(size_t n)
     p = malloc(n);
     host_call.quiet = false;
     return p;
+}
+
+/* ---- answers ---- */
+
+int host_receive(uint8_t expected, struct bytes *body)
+{
+    uint8_t number;
+    enum err err = channel_receive(&number, body);
+
+    if (number != expected)
+        _exit(1);
+    return err == OK ? GRAFT_OK : GRAFT_NO_MEMORY;
 }
 
 /* ---- a call's beginning and end ---- */
@@ -72,6 +85,7 @@ enum err host_begin(const struct wire_CALL *m)
     memcpy(call->random, m->seed.data, sizeof call->random);
     call->aborted = false;
     call->scan = NULL;
+    call->nested_error = bytes_of("", 0);
     call->known = NULL;
     call->known_places = call->known_spare = call->key_count = call->arg_count = 0;
     host_reply_begin(&call->reply);
@@ -81,6 +95,8 @@ enum err host_begin(const struct wire_CALL *m)
     call->running = err == OK;
     return err;
 }
+
+enum { REPLIED = 0, ABORTED = 1, RETURNED = 2 }; /* DONE's how */
 
 static const char *code_text(int code)
 {
@@ -93,11 +109,24 @@ static const char *code_text(int code)
     case GRAFT_NO_MEMORY: return "GRAFT_NO_MEMORY";
     case GRAFT_BAD_REPLY: return "GRAFT_BAD_REPLY";
     case GRAFT_ABORTED: return "GRAFT_ABORTED";
+    case GRAFT_CALL_FAILED: return "GRAFT_CALL_FAILED";
     default: return "";
     }
 }
 
-enum { REPLIED = 0, ABORTED = 1, RETURNED = 2 }; /* DONE's how */
+/* A function that gives a nested call's failure back passes its reason on. */
+static void send_returned(int code)
+{
+    struct bytes nested = host_call.nested_error;
+    char text[HOST_ABORT_MAX + 1];
+    int shown = nested.len < sizeof text ? (int)nested.len : (int)sizeof text;
+
+    if (code == GRAFT_CALL_FAILED && nested.len > 0)
+        snprintf(text, sizeof text, "%s: %.*s", code_text(code), shown, (const char *)nested.data);
+    else
+        snprintf(text, sizeof text, "%s", code_text(code));
+    (void)CHANNEL_SEND(DONE, .how = RETURNED, .code = (uint32_t)code, .text = bytes_str(text));
+}
 
 bool host_end(int code)
 {
@@ -116,7 +145,7 @@ bool host_end(int code)
         return false;
     }
     if (code != GRAFT_OK) {
-        (void)CHANNEL_SEND(DONE, .how = RETURNED, .code = (uint32_t)code, .text = bytes_str(code_text(code)));
+        send_returned(code);
         return false;
     }
     (void)CHANNEL_SEND(DONE, .how = REPLIED, .reply = reply); /* fits: CHANNEL_FRAME_MAX is made for it */

@@ -1,6 +1,6 @@
 /*
  * The host calls of include/graft.h: each becomes at most one message. host.c: the call itself; host_kv.c: keys and
- * values; host_reply.c: replies.
+ * values; host_reply.c: replies; host_graft.c: calls of other grafts.
  *
  * There is one call at a time, in static memory; the pointer that a graft passes is never looked at. Without a call
  * (in graft_init) everything that needs one fails with GRAFT_BAD_ARG or answers empty. What a host call gives lives
@@ -24,6 +24,8 @@ enum {
     HOST_PAGE = 64,             /* keys asked for at a time by a scan */
     HOST_KNOWN_SPARE = 32,      /* undeclared keys whose values are remembered during a call */
     HOST_DEPTH_MAX = VALUE_DEPTH_MAX - 1,
+    HOST_FUNCTION_MAX = 127,         /* bytes of "graft.function" */
+    HOST_ARGS_SIZE = VALUE_SIZE_MAX, /* bytes of a nested call's arguments, their lengths included */
 };
 
 /* A key whose value needs no asking. */
@@ -62,6 +64,7 @@ struct graft_call {
     size_t known_places; /* a power of two, or 0 */
     size_t known_spare;  /* places that may still be taken */
     struct scan *scan;   /* innermost */
+    struct bytes nested_error; /* of the nested call that failed last, borrowed until the call ends */
     struct reply reply;
 };
 
@@ -79,13 +82,17 @@ enum err host_begin(const struct wire_CALL *m);
 /* Sends DONE for what the function returned. True if the worker may be used again. */
 bool host_end(int code);
 
-/* ---- between the three files ---- */
+/* ---- between the four files ---- */
 
 /* Where the call keeps its copies; NULL is told to the daemon unless quiet. */
 void *host_alloc(size_t n);
 void *host_alloc_quiet(size_t n);
+/* The daemon's answer, which must be of that number; it lives until the call ends. GRAFT_NO_MEMORY: it did not fit. */
+int host_receive(uint8_t expected, struct bytes *body);
 
 enum err host_kv_begin(struct graft_call *call, struct reader *keys); /* fills keys and known */
+/* Somebody else may have changed any key within the transaction: every value is to be asked for again. */
+void host_kv_forget(struct graft_call *call);
 void host_reply_begin(struct reply *reply);
 /* False: it was opened with more values than it got. Otherwise *value is the whole reply. */
 bool host_reply_end(struct reply *reply, struct bytes *value);

@@ -1,7 +1,7 @@
 /*
  * Keys and values. A read is answered here if the value is known: of a declared key, of one read before, of one
- * written in this call (its lock is held, so nobody else changed it). A write is always sent, at once, and not
- * answered: if it is refused the daemon ends the call.
+ * written in this call (its lock is held, so nobody else changed it), until a nested call. A write is always sent, at
+ * once, and not answered: if it is refused the daemon ends the call.
  */
 #include "worker/channel.h"
 #include "worker/host.h"
@@ -101,6 +101,15 @@ enum err host_kv_begin(struct graft_call *call, struct reader *r)
     return reader_done(r) ? OK : ERR_PROTOCOL;
 }
 
+/* Pages of scans under way are what is known, too. */
+void host_kv_forget(struct graft_call *call)
+{
+    for (size_t i = 0; i < call->known_places; i++)
+        call->known[i].state = KNOWN_STALE;
+    for (struct scan *s = call->scan; s != NULL; s = s->outer)
+        s->stale = true;
+}
+
 /* ---- reading ---- */
 
 static struct bytes of(graft_bytes b) { return bytes_of(b.data, b.len); }
@@ -112,17 +121,6 @@ static int check_key(graft_bytes key)
     return key.len > host_call.key_max ? GRAFT_TOO_LARGE : GRAFT_OK;
 }
 
-/* The daemon's answer, which must be of that number. */
-static int receive(uint8_t expected, struct bytes *body)
-{
-    uint8_t number;
-    enum err err = channel_receive(&number, body);
-
-    if (number != expected)
-        _exit(1);
-    return err == OK ? GRAFT_OK : GRAFT_NO_MEMORY;
-}
-
 static int ask(struct bytes key, bool exclusive, bool *present, struct bytes *value)
 {
     struct wire_VALUE m;
@@ -131,7 +129,7 @@ static int ask(struct bytes key, bool exclusive, bool *present, struct bytes *va
 
     if (CHANNEL_SEND(KV_GET, .exclusive = exclusive, .key = key) != OK)
         return GRAFT_TOO_LARGE;
-    rc = receive(WIRE_VALUE, &body);
+    rc = host_receive(WIRE_VALUE, &body);
     if (rc != GRAFT_OK)
         return rc;
     if (!wire_read_VALUE(body, &m))
@@ -296,7 +294,7 @@ static int ask_page(struct bytes prefix, struct bytes from, bool *more, struct r
 
     if (CHANNEL_SEND(KV_SCAN, .prefix = prefix, .from = from, .count_max = HOST_PAGE) != OK)
         return GRAFT_TOO_LARGE;
-    rc = receive(WIRE_PAGE, &body);
+    rc = host_receive(WIRE_PAGE, &body);
     if (rc != GRAFT_OK)
         return rc;
     if (!wire_read_PAGE(body, &m))

@@ -35,6 +35,9 @@ async function main() {
   const keys = []
   for await (const key of one.scanIterator({ MATCH: 'acct:*' })) keys.push(key)
   assert.deepEqual(keys.sort(), ['acct:ada', 'acct:bob'])
+  assert.deepEqual(await one.multi().set('m', '1').incr('m').get('m').exec(), ['OK', 2, '2'])
+  await failsWith('EXECABORT', one.multi().set('m', '9').incr('b').hGetAll('b').exec())
+  assert.equal(await one.get('m'), '2')
   await one.quit()
 
   const two = new Redis(path)
@@ -43,6 +46,10 @@ async function main() {
   assert.equal(await two.get('b'), '3')
   const results = await two.pipeline().set('c', '1').incr('c').get('c').exec()
   assert.deepEqual(results, [[null, 'OK'], [null, 2], [null, '2']])
+  assert.deepEqual(await two.multi().set('m', '5').incr('m').exec(), [[null, 'OK'], [null, 6]])
+  await two.set('text', 'x')
+  await failsWith('EXECABORT', two.multi().set('m', '9').incr('text').exec())
+  assert.equal(await two.get('m'), '6')
   await two.quit()
 }
 

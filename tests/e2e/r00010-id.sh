@@ -10,7 +10,7 @@ for id in 9223372036854775808 18446744073709551615 18446744073709551616 0 -1 x; 
     done
     [ "$id" = 0 ] || fail_with ERR resp TXN LIST BEFORE "$id"
 done
-fail_with ERR resp TXN SHOW 9223372036854775807
+fail_with ERR resp TXN SHOW 9223372036854775806
 said "is not in the history"
 expect_match PONG resp PING
 stop

@@ -173,6 +173,21 @@ static void work_scan(struct work *w, const char *prefix, size_t count)
         w->sick = strcmp(do_scan(&w->a, prefix, "", count), "NOMEM") == 0;
 }
 
+/* Puts, and takes that back. */
+static void work_try(struct work *w, int first, int count)
+{
+    struct model before = w->next;
+    struct txn_mark mark = txn_mark(w->a.t);
+    uint64_t undone;
+
+    for (int i = first; i < first + count; i++)
+        work_put(w, i, "tried");
+    if (w->sick || !good(w, do_rollback(&w->a, mark, &undone)))
+        return;
+    CHECK(undone == (uint64_t)count);
+    w->next = before;
+}
+
 static void work_end(struct work *w, bool commit, struct model *m)
 {
     enum err err;
@@ -200,6 +215,7 @@ static void small_one(struct world *world, struct model *m)
     work_put(&w, 3, "three");
     work_delete(&w, 4);
     work_scan(&w, "a", 3);
+    work_try(&w, 2, 4);
     work_end(&w, true, m);
 }
 
@@ -212,6 +228,7 @@ static void large_one(struct world *world, struct model *m, bool commit)
     for (int i = 0; i < KEYS; i++)
         work_put(&w, i, commit ? "large" : "never");
     work_delete(&w, 5);
+    work_try(&w, 4, 8);
     work_scan(&w, "b", 20);
     work_end(&w, commit, m);
 }
@@ -236,6 +253,36 @@ static void two_at_a_time(struct world *world, struct model *m)
             work_end(&first, false, m);
         }
     }
+}
+
+/* A range that must be waited for, and who waits for a range. */
+static void ranges_of_two(struct world *world, struct model *m)
+{
+    struct work first, second;
+    enum err scan, put;
+
+    if (!work_begin(&first, world, m))
+        return;
+    work_put(&first, 15, "first");
+    work_scan(&first, "a", 20);
+    if (!work_begin(&second, world, m)) {
+        work_end(&first, false, m);
+        return;
+    }
+    put = try_put(&second.a, key_name(9), "second");
+    CHECK(put == ERR_WAIT || put == ERR_NOMEM || first.sick);
+    if (put != ERR_NOMEM)
+        for (int i = 0; i < 5; i++) {
+            try_scan(&second.a, "b", "", 20, &scan);
+            CHECK(scan == ERR_WAIT || scan == ERR_NOMEM || first.sick);
+            world_poll(world);
+        }
+    work_end(&first, true, m);
+    second.next = *m;
+    second.sick = put == ERR_NOMEM;
+    work_scan(&second, "b", 20);
+    work_put(&second, 9, "second");
+    work_end(&second, true, m);
 }
 
 static void check_disk(const struct world *w, const struct model *m)
@@ -268,6 +315,7 @@ static void work_with_fault(unsigned n, uint64_t spill_bytes)
     large_one(&w, &m, false);
     large_one(&w, &m, true);
     two_at_a_time(&w, &m);
+    ranges_of_two(&w, &m);
     small_one(&w, &m);
     world_settle(&w);
     world_close(&w);

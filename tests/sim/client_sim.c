@@ -54,6 +54,20 @@ static void judge_change(struct client_sim *c, const struct asked *a, const stru
         model_answer(c->model, a->number, ok ? FATE_DONE : FATE_FAILED);
 }
 
+static void judge_exec(struct client_sim *c, const struct asked *a, const struct resp_node *r)
+{
+    bool unknown = r->kind == RESP_ERROR && bytes_start_with(r->text, bytes_str("UNKNOWN"));
+    bool ok = r->kind == RESP_ARRAY;
+
+    if (r->kind != RESP_ERROR && !ok)
+        model_wrong(c->model, "the EXEC of op %d was answered with \"%.*s\"", a->number, (int)r->text.len,
+                    (const char *)r->text.data);
+    if (ok && a->question == ASKED_EXEC_FAILURE)
+        model_wrong(c->model, "the EXEC of op %d cannot succeed, and did", a->number);
+    if (!unknown)
+        model_answer(c->model, a->number, ok ? FATE_DONE : FATE_FAILED);
+}
+
 static void judge_add(struct client_sim *c, const struct asked *a, const struct resp_node *r)
 {
     struct op *op = &c->model->ops[a->number];
@@ -121,6 +135,10 @@ static void judge(struct client_sim *c, const struct asked *a, const struct resp
     case ASKED_CHANGE:
     case ASKED_FAILURE:
         judge_change(c, a, r);
+        break;
+    case ASKED_EXEC:
+    case ASKED_EXEC_FAILURE:
+        judge_exec(c, a, r);
         break;
     case ASKED_ADD:
         judge_add(c, a, r);
@@ -296,6 +314,56 @@ static void ask_set(struct client_sim *c, struct words *w)
     ask(c, w, ASKED_CHANGE, id);
 }
 
+static void ask_word(struct client_sim *c, const char *text, enum question question, int number)
+{
+    struct words w = { .count = 0 };
+
+    word(&w, "%s", text);
+    ask(c, &w, question, number);
+}
+
+/* All marks of an op by one EXEC, in any order, with a call between them; or with a command that fails, and then none. */
+static void ask_exec(struct client_sim *c, struct words *w)
+{
+    unsigned parts = 1 + below(c, 4), first = below(c, parts), fault = below(c, 3 * parts);
+    int id;
+
+    if (CLIENT_SIM_ASKED_MAX - c->asked_count < 4 + parts || (id = model_marks(c->model, parts)) < 0)
+        return;
+    ask_word(c, "MULTI", ASKED_ANYTHING, 0);
+    for (unsigned i = 0; i < parts; i++) {
+        *w = (struct words){ .count = 0 };
+        word(w, "SET");
+        word(w, "op:%d:%u", id, (first + i) % parts);
+        word(w, i == fault ? "%d.x" : "%d.", id);
+        ask(c, w, ASKED_ANYTHING, 0);
+    }
+    *w = (struct words){ .count = 0 };
+    if (fault < parts) {
+        word(w, "INCR");
+        word(w, "op:%d:%u", id, (first + fault) % parts);
+    } else {
+        call_words(c, w, FUNCTION_AUDIT, false);
+    }
+    ask(c, w, ASKED_ANYTHING, 0);
+    ask_word(c, "EXEC", fault < parts ? ASKED_EXEC_FAILURE : ASKED_EXEC, id);
+}
+
+/* What it did while it held a transaction is gone when it gives it back, or is lost. */
+static void ask_session(struct client_sim *c, struct words *w)
+{
+    if (c->patient || CLIENT_SIM_ASKED_MAX - c->asked_count < 5)
+        return; /* a BEGIN for which there is no memory closes the connection */
+    ask_word(c, "BEGIN", ASKED_ANYTHING, 0);
+    word(w, "SCAN");
+    word(w, "0");
+    ask(c, w, ASKED_ANYTHING, 0);
+    *w = (struct words){ .count = 0 };
+    call_words(c, w, FUNCTION_AUDIT, false);
+    ask(c, w, ASKED_SUM, 0);
+    ask_word(c, below(c, 2) == 0 ? "ROLLBACK" : "COMMIT", ASKED_ANYTHING, 0);
+}
+
 static void ask_add(struct client_sim *c, struct words *w)
 {
     unsigned counter = below(c, MODEL_COUNTERS);
@@ -446,7 +514,7 @@ static void ask_something(struct client_sim *c)
     static void (*const asks[])(struct client_sim *, struct words *) = {
         ask_transfer, ask_transfer, ask_transfer, ask_audit,   ask_audit, ask_put, ask_put,
         ask_failure,  ask_failure,  ask_set,      ask_set,     ask_add,   ask_add, ask_add,
-        ask_other,    ask_reading,  ask_reading,  ask_reading, ask_other,
+        ask_other,    ask_reading,  ask_reading,  ask_reading, ask_other, ask_exec, ask_exec, ask_session,
     };
     struct words w = { .count = 0 };
 

@@ -25,6 +25,8 @@ enum question {
     ASKED_NONE,  /* 0: how many there are of keys that no call leaves behind */
     ASKED_SUM,   /* of all accounts */
     ASKED_ACCOUNTS,
+    ASKED_EXEC, /* an array: op took place; an error: it did not */
+    ASKED_EXEC_FAILURE, /* never an array */
 };
 
 struct asked {

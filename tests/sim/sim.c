@@ -19,6 +19,7 @@
 #include "graftd/client.h"
 #include "graftd/objects.h"
 #include "graftd/registry.h"
+#include "graftd/session.h"
 #include "graftd/super.h"
 #include "lib/check.h"
 #include "lib/log.h"
@@ -171,6 +172,7 @@ static void drain_is_over(void *owner)
 {
     struct world *w = owner;
 
+    session_end_all(&w->core, ERR_KILLED, "the transaction was ended: graftd is stopping");
     call_cancel_all(&w->core, NULL, ERR_KILLED, "was ended: graftd is stopping");
     port_soon(w->core.port);
 }
@@ -284,6 +286,7 @@ static void boot(struct world *w)
     w->core = (struct core){ .port = port, .policy = w->policy, .objects = &w->objects, .drain = drain };
     list_init(&w->core.calls);
     list_init(&w->core.clients);
+    list_init(&w->core.sessions);
     w->ready = w->loaded = w->ended = w->closing_clients = w->leaving = w->stopped = w->poisoned = false;
     w->client_count = 0;
     port->tick = tick;

@@ -17,6 +17,15 @@ struct past { /* a row of history and its effects, all owned */
     struct store_row row;
     struct store_effect *effects;
     size_t count, cap;
+    struct store_nested *nested;
+    size_t nested_count;
+    uint64_t serial; /* of its newest entry: the order of commits */
+};
+
+struct token { /* owned copies */
+    uint32_t uid;
+    struct bytes token, reply;
+    uint64_t txn;
 };
 
 struct disk {
@@ -24,8 +33,11 @@ struct disk {
     size_t count, cap;
     struct past *past; /* in order of first appearance */
     size_t past_count, past_cap;
+    struct token *tokens;
+    size_t token_count, token_cap;
     struct store_graft *grafts;
     size_t graft_count;
+    uint64_t serial;   /* the newest */
     uint64_t reserved; /* txn ids up to this may be in use */
     bool in_use;
 };
@@ -97,6 +109,20 @@ static void effects_free(struct past *p)
     p->count = p->cap = 0;
 }
 
+static void disown_text(const char *s) { free((void *)(uintptr_t)s); }
+
+static void nested_free(struct past *p)
+{
+    for (size_t i = 0; i < p->nested_count; i++) {
+        disown_text(p->nested[i].graft);
+        disown_text(p->nested[i].version);
+        disown_text(p->nested[i].function);
+        disown_text(p->nested[i].outcome);
+        disown_text(p->nested[i].error);
+    }
+    free(p->nested);
+}
+
 static void row_free(struct store_row *row)
 {
     free(row->graft);
@@ -117,8 +143,14 @@ void disk_free(struct disk **out)
     }
     for (size_t i = 0; i < d->past_count; i++) {
         effects_free(&d->past[i]);
+        nested_free(&d->past[i]);
         row_free(&d->past[i].row);
     }
+    for (size_t i = 0; i < d->token_count; i++) {
+        disown(d->tokens[i].token);
+        disown(d->tokens[i].reply);
+    }
+    free(d->tokens);
     free(d->slots);
     free(d->past);
     free(d->grafts);
@@ -203,12 +235,64 @@ static struct image image_own(struct image i)
     return (struct image){ i.present, i.present ? own(i.value) : i.value };
 }
 
-static void past_describe(struct past *p, uint64_t txn, const struct store_history *h)
+static void past_describe(struct disk *d, struct past *p, uint64_t txn, const struct store_history *h)
 {
     row_free(&p->row);
-    p->row = (struct store_row){ txn, own_text(h->graft), own_text(h->version), own_text(h->function),
-                                 own_text(h->outcome), own_text(h->error), h->uid, h->gid, h->pid, h->begun_us,
-                                 h->ended_us, h->cpu_us, h->effect_count };
+    p->serial = ++d->serial;
+    p->row = (struct store_row){
+        .txn = txn, .graft = own_text(h->graft), .version = own_text(h->version), .function = own_text(h->function),
+        .outcome = own_text(h->outcome), .error = own_text(h->error), .uid = h->uid, .gid = h->gid, .pid = h->pid,
+        .begun_us = h->begun_us, .ended_us = h->ended_us, .cpu_us = h->cpu_us, .effect_count = h->effect_count,
+        .lock_wait_us = h->lock_wait_us, .undoes = h->undoes, .parent = h->parent, .depth = h->depth,
+    };
+}
+
+static bool committed(const struct past *p)
+{
+    return p->row.outcome != NULL && strcmp(p->row.outcome, "committed") == 0;
+}
+
+static void past_nest(struct past *p, const struct store_nested *nested, size_t count)
+{
+    CHECK(p->nested_count == 0);
+    p->nested = count == 0 ? NULL : calloc(count, sizeof p->nested[0]);
+    for (; p->nested_count < count; p->nested_count++) {
+        struct store_nested copy = nested[p->nested_count];
+        copy.graft = own_text(copy.graft);
+        copy.version = own_text(copy.version);
+        copy.function = own_text(copy.function);
+        copy.outcome = own_text(copy.outcome);
+        copy.error = own_text(copy.error);
+        p->nested[p->nested_count] = copy;
+    }
+}
+
+/* What it undoes is undone; what that had undone is not any more; and so on. */
+static void mark_undone(struct disk *d, uint64_t by)
+{
+    bool undone = true;
+
+    for (struct past *p = past_find(d, by), *of; p != NULL && p->row.undoes != 0; p = of, undone = !undone) {
+        of = past_find(d, p->row.undoes);
+        if (of != NULL)
+            of->row.undone_by = undone ? p->row.txn : 0;
+    }
+}
+
+static const struct token *token_find(const struct disk *d, uint32_t uid, struct bytes token)
+{
+    for (size_t i = 0; i < d->token_count; i++)
+        if (d->tokens[i].uid == uid && bytes_equal(d->tokens[i].token, token))
+            return &d->tokens[i];
+    return NULL;
+}
+
+static void token_add(struct disk *d, const struct store_entry *e)
+{
+    CHECK(token_find(d, e->history.uid, e->idem_token) == NULL);
+    CHECK(e->idem_token.len <= STORE_TOKEN_MAX && e->idem_reply.len <= STORE_REPLY_MAX);
+    d->tokens = grow(d->tokens, d->token_count, &d->token_cap, sizeof d->tokens[0]);
+    d->tokens[d->token_count++] = (struct token){ e->history.uid, own(e->idem_token), own(e->idem_reply), e->txn };
 }
 
 static void apply_entry(struct disk *d, const struct store_entry *e)
@@ -222,7 +306,13 @@ static void apply_entry(struct disk *d, const struct store_entry *e)
     }
     CHECK(p->row.outcome == NULL);
     CHECK(p->count == e->first_effect || e->effect_count == 0);
-    past_describe(p, e->txn, &e->history);
+    CHECK(e->history.outcome != NULL || (e->nested_count == 0 && e->idem_token.len == 0));
+    past_describe(d, p, e->txn, &e->history);
+    past_nest(p, e->nested, e->nested_count);
+    if (committed(p))
+        mark_undone(d, e->txn);
+    if (e->idem_token.len > 0)
+        token_add(d, e);
     for (size_t i = 0; i < e->effect_count; i++) {
         const struct store_effect *x = &e->effects[i];
         CHECK(image_equal(x->before, disk_get(d, x->key)));
@@ -235,18 +325,33 @@ static void apply_entry(struct disk *d, const struct store_entry *e)
         d->reserved = e->txn;
 }
 
-static void undo(struct disk *d, uint64_t txn, const struct store_history *h)
+/* NULL when it is there and has ended. */
+static struct past *past_to_end(struct disk *d, uint64_t txn)
 {
     struct past *p = past_find(d, txn);
 
-    if (p == NULL || p->row.outcome != NULL)
+    if (p != NULL)
+        return p->row.outcome == NULL ? p : NULL;
+    d->past = grow(d->past, d->past_count, &d->past_cap, sizeof d->past[0]);
+    p = &d->past[d->past_count++];
+    *p = (struct past){ 0 };
+    return p;
+}
+
+static void undo(struct disk *d, uint64_t txn, const struct store_history *h, const struct store_nested *nested,
+                 size_t nested_count)
+{
+    struct past *p = past_to_end(d, txn);
+
+    if (p == NULL)
         return;
     for (size_t i = p->count; i > 0; i--) {
         CHECK(image_equal(p->effects[i - 1].after, disk_get(d, p->effects[i - 1].key)));
         disk_set(d, p->effects[i - 1].key, p->effects[i - 1].before);
     }
     effects_free(p);
-    past_describe(p, txn, h);
+    past_describe(d, p, txn, h);
+    past_nest(p, nested, nested_count);
 }
 
 static uint64_t recover(struct disk *d)
@@ -256,7 +361,8 @@ static uint64_t recover(struct disk *d)
     for (size_t i = d->past_count; i > 0; i--) {
         if (d->past[i - 1].row.outcome != NULL)
             continue;
-        undo(d, d->past[i - 1].row.txn, &(struct store_history){ .outcome = "KILLED", .error = "undone by recovery" });
+        undo(d, d->past[i - 1].row.txn, &(struct store_history){ .outcome = "KILLED", .error = "undone by recovery" },
+             NULL, 0);
         n++;
     }
     return n;
@@ -315,6 +421,43 @@ static void answer_row(struct store_request *r, const struct store_row *row)
     r->rows[r->row_count++] = copy;
 }
 
+/* Whether its effects, as far as they are kept, change this key: *first is the first that does, *last the last. */
+static bool changes(const struct past *p, struct bytes key, const struct store_effect **first,
+                    const struct store_effect **last)
+{
+    *first = *last = NULL;
+    for (size_t i = 0; i < p->count; i++)
+        if (bytes_equal(p->effects[i].key, key)) {
+            *first = *first == NULL ? &p->effects[i] : *first;
+            *last = &p->effects[i];
+        }
+    return *first != NULL;
+}
+
+static bool text_is(const char *text, const char *wanted)
+{
+    return wanted == NULL || (text != NULL && strcmp(text, wanted) == 0);
+}
+
+static bool matches(const struct store_filter *f, const struct store_row *row)
+{
+    return text_is(row->graft, f->graft) && text_is(row->function, f->function) && text_is(row->outcome, f->outcome) &&
+           (!f->has_uid || row->uid == f->uid) && (f->since_us == 0 || row->begun_us >= f->since_us) &&
+           (f->until_us == 0 || row->begun_us < f->until_us);
+}
+
+/* A row that is told of; false when there is no room for it. */
+static bool answer_match(struct store_request *r, const struct past *p)
+{
+    r->more = r->row_count == r->count_max;
+    if (r->more)
+        return false;
+    answer_row(r, &p->row);
+    r->next = p->row.txn;
+    return true;
+}
+
+/* By id, the highest first. */
 static void answer_list(const struct disk *d, struct store_request *r)
 {
     uint64_t below = r->txn == 0 ? UINT64_MAX : r->txn;
@@ -325,13 +468,8 @@ static void answer_list(const struct disk *d, struct store_request *r)
         for (size_t i = 0; i < d->past_count; i++)
             if (d->past[i].row.txn < below && (next == NULL || d->past[i].row.txn > next->row.txn))
                 next = &d->past[i];
-        if (next == NULL)
+        if (next == NULL || (matches(&r->filter, &next->row) && !answer_match(r, next)))
             return;
-        if (r->row_count == r->count_max) {
-            r->more = true;
-            return;
-        }
-        answer_row(r, &next->row);
         below = next->row.txn;
     }
 }
@@ -344,6 +482,156 @@ static struct bytes answer_bytes(struct store_request *r, struct bytes b)
 static struct image answer_image(struct store_request *r, struct image i)
 {
     return i.present ? (struct image){ true, answer_bytes(r, i.value) } : (struct image){ 0 };
+}
+
+/* The newest that changed the key, of those before this serial. */
+static const struct past *owner_before(const struct disk *d, struct bytes key, uint64_t serial)
+{
+    const struct store_effect *first, *last;
+    const struct past *owner = NULL;
+
+    for (size_t i = 0; i < d->past_count; i++) {
+        const struct past *p = &d->past[i];
+        if (p->serial < serial && (owner == NULL || p->serial > owner->serial) && changes(p, key, &first, &last))
+            owner = p;
+    }
+    return owner;
+}
+
+static void answer_owners(const struct disk *d, struct store_request *r, struct bytes key, bool blame)
+{
+    const struct past *from = past_find(d, r->txn), *p;
+    const struct store_effect *first, *last;
+    uint64_t serial = r->txn == 0 ? UINT64_MAX : 0;
+
+    r->rows = store_request_alloc(r, r->count_max * sizeof r->rows[0]);
+    if (blame)
+        r->effects = store_request_alloc(r, r->count_max * sizeof r->effects[0]);
+    if (from != NULL && changes(from, key, &first, &last))
+        serial = from->serial;
+    while (r->why.err == OK && (p = owner_before(d, key, serial)) != NULL) {
+        serial = p->serial;
+        if ((blame && !committed(p)) || !matches(&r->filter, &p->row))
+            continue;
+        if (!answer_match(r, p))
+            return;
+        if (blame && changes(p, key, &first, &last))
+            r->effects[r->effect_count++] = (struct store_effect){
+                'k', answer_bytes(r, key), answer_image(r, first->before), answer_image(r, last->after)
+            };
+    }
+}
+
+/* The transaction that is asked about, when it committed. */
+static const struct past *asked(const struct disk *d, struct store_request *r)
+{
+    const struct past *p = past_find(d, r->txn);
+
+    if (p == NULL)
+        fail(&r->why, ERR_ABSENT, "not in the history");
+    else if (!committed(p))
+        fail(&r->why, ERR_BADARG, "it did not commit");
+    return r->why.err == OK ? p : NULL;
+}
+
+static void answer_at(const struct disk *d, struct store_request *r)
+{
+    const struct past *p = asked(d, r), *owner;
+    const struct store_effect *first, *last;
+    struct image image = disk_get(d, r->key);
+    uint64_t serial = UINT64_MAX;
+
+    while (p != NULL && (owner = owner_before(d, r->key, serial)) != NULL &&
+           (owner->row.outcome == NULL || owner->serial > p->serial)) {
+        changes(owner, r->key, &first, &last);
+        image = first->before;
+        serial = owner->serial;
+    }
+    r->pairs = p == NULL ? NULL : store_request_alloc(r, sizeof r->pairs[0]);
+    if (r->pairs != NULL)
+        answer_pair(r, r->key, image);
+}
+
+static bool share_a_key(const struct past *a, const struct past *b)
+{
+    const struct store_effect *first, *last;
+
+    for (size_t i = 0; i < a->count; i++)
+        if (changes(b, a->effects[i].key, &first, &last))
+            return true;
+    return false;
+}
+
+/* Whether p, which stands, changed later what base changed, and is not the undoing of something still later. */
+static bool builds_on(const struct disk *d, const struct past *p, const struct past *base)
+{
+    const struct past *undone = p->row.undoes == 0 ? NULL : past_find(d, p->row.undoes);
+
+    return p->serial > base->serial && (undone == NULL || undone->serial <= base->serial) && share_a_key(base, p);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct past *const *x = a, *const *y = b;
+
+    return (*x)->serial > (*y)->serial ? -1 : (*x)->serial < (*y)->serial;
+}
+
+static void answer_dependents(const struct disk *d, struct store_request *r)
+{
+    const struct past *base = asked(d, r), **by_age, **found;
+    size_t n = 0;
+
+    if (base == NULL)
+        return;
+    if (base->row.undone_by != 0) {
+        fail(&r->why, ERR_BADARG, "it was undone already");
+        return;
+    }
+    by_age = calloc(2 * d->past_count, sizeof by_age[0]);
+    CHECK(by_age != NULL);
+    found = by_age + d->past_count;
+    for (size_t i = 0; i < d->past_count; i++)
+        by_age[i] = &d->past[i];
+    qsort(by_age, d->past_count, sizeof by_age[0], newest_first);
+    found[n++] = base;
+    for (size_t i = d->past_count; i > 0; i--) {
+        const struct past *p = by_age[i - 1];
+        bool builds = false;
+        for (size_t k = 0; k < n && committed(p) && p->row.undone_by == 0; k++)
+            builds = builds || builds_on(d, p, found[k]);
+        if (builds)
+            found[n++] = p;
+    }
+    r->rows = store_request_alloc(r, n * sizeof r->rows[0]);
+    while (r->rows != NULL && --n > 0)
+        answer_row(r, &found[n]->row);
+    free(by_age);
+}
+
+static void answer_token(const struct disk *d, struct store_request *r)
+{
+    const struct token *t = token_find(d, r->uid, r->token);
+
+    r->idem.found = t != NULL;
+    if (t == NULL)
+        return;
+    r->idem.txn = t->txn;
+    r->idem.reply = answer_bytes(r, t->reply);
+}
+
+static void answer_nested(struct store_request *r, const struct past *p)
+{
+    r->nested = store_request_alloc(r, p->nested_count * sizeof r->nested[0]);
+    for (; r->nested != NULL && r->nested_count < p->nested_count; r->nested_count++) {
+        struct store_nested copy = p->nested[r->nested_count];
+        copy.graft = answer_text(r, copy.graft);
+        copy.version = answer_text(r, copy.version);
+        copy.function = answer_text(r, copy.function);
+        copy.outcome = answer_text(r, copy.outcome);
+        copy.error = answer_text(r, copy.error);
+        r->nested[r->nested_count] = copy;
+    }
 }
 
 static void answer_show(const struct disk *d, struct store_request *r)
@@ -362,6 +650,7 @@ static void answer_show(const struct disk *d, struct store_request *r)
         r->effects[r->effect_count] = (struct store_effect){ e->resource, answer_bytes(r, e->key),
                                                              answer_image(r, e->before), answer_image(r, e->after) };
     }
+    answer_nested(r, p);
 }
 
 /* One line per key, printable: "key" = "value". */
@@ -416,9 +705,18 @@ static void perform(struct disk *d, struct store_request *r)
     case STORE_COMMIT:     commit(d, r); break;
     case STORE_GET:        answer_get(d, r); break;
     case STORE_SCAN:       answer_scan(d, r); break;
-    case STORE_UNDO:       undo(d, r->txn, &r->history); break;
-    case STORE_LIST:       answer_list(d, r); break;
+    case STORE_UNDO:       undo(d, r->txn, &r->history, r->calls, r->call_count); break;
+    case STORE_LIST:
+        if (r->filter.has_key)
+            answer_owners(d, r, r->filter.key, false);
+        else
+            answer_list(d, r);
+        break;
     case STORE_SHOW:       answer_show(d, r); break;
+    case STORE_BLAME:      answer_owners(d, r, r->key, true); break;
+    case STORE_AT:         answer_at(d, r); break;
+    case STORE_DEPENDENTS: answer_dependents(d, r); break;
+    case STORE_IDEM:       answer_token(d, r); break;
     case STORE_BACKUP:     write_backup(d, r); break;
     case STORE_GRAFT_PUT:  graft_put(d, &r->graft); break;
     case STORE_GRAFT_DEL:  graft_del(d, r->graft.name); break;

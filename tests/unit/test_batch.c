@@ -32,7 +32,7 @@ static void expect(const char *line, struct batch_options options, const char *e
 
 static void a_line_is_json_or_words_with_tabs(void **state)
 {
-    struct batch_options none = { 0, false, NULL };
+    struct batch_options none = { 0 };
 
     (void)state;
     expect("[\"bank.transfer\",\"a\",\"b\",5]", none, "CALL|bank.transfer|ARGS|a|b|5");
@@ -45,20 +45,22 @@ static void a_line_is_json_or_words_with_tabs(void **state)
 static void options_become_words(void **state)
 {
     (void)state;
-    expect("f.g\ta\tb\tc", (struct batch_options){ 2, false, NULL }, "CALL|f.g|KEYS|2|a|b|ARGS|c");
-    expect("f.g\ta\tb", (struct batch_options){ 2, false, NULL }, "CALL|f.g|KEYS|2|a|b|ARGS");
-    expect("f.g\ta", (struct batch_options){ 0, true, "50" }, "CALL|f.g|TIMEOUT|50|READONLY|ARGS|a");
+    expect("f.g\ta\tb\tc", (struct batch_options){ .keys = 2 }, "CALL|f.g|KEYS|2|a|b|ARGS|c");
+    expect("f.g\ta\tb", (struct batch_options){ .keys = 2 }, "CALL|f.g|KEYS|2|a|b|ARGS");
+    expect("f.g\ta", (struct batch_options){ .readonly = true, .timeout = "50" }, "CALL|f.g|TIMEOUT|50|READONLY|ARGS|a");
+    expect("f.g\ta", (struct batch_options){ .dry_run = true }, "CALL|f.g|DRYRUN|ARGS|a");
+    expect("f.g\ta", (struct batch_options){ .token = "t" }, "CALL|f.g|IDEM|t|ARGS|a");
 }
 
 static void a_bad_line_is_told_why(void **state)
 {
-    struct batch_options none = { 0, false, NULL };
+    struct batch_options none = { 0 };
 
     (void)state;
     expect("[]", none, "the first item must be the function, as graft.function");
     expect("\ta", none, "the first item must be the function, as graft.function");
     expect("[1", none, "byte 3: an item is followed by , or ]");
-    expect("f.g\ta", (struct batch_options){ 2, false, NULL }, "1 arguments, and the first 2 are to be keys");
+    expect("f.g\ta", (struct batch_options){ .keys = 2 }, "1 arguments, and the first 2 are to be keys");
 }
 
 int main(void)

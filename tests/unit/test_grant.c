@@ -115,6 +115,8 @@ static void shows_each_line_with_its_place(void **state)
                                           "limit memory 16M  # t.scfg:7:22\n"
                                           "limit stack 1M  # built in\n"
                                           "limit effects 5  # t.scfg:7:33\n"
+                                          "limit retries 10  # built in\n"
+                                          "limit hold 1s  # built in\n"
                                           "workers min 2  # t.scfg:3:13\n"
                                           "workers max 2  # t.scfg:8:13\n"
                                           "allow read write kv \"acct:*\"  # t.scfg:9:5\n"

@@ -222,6 +222,7 @@ static void settings_have_standards(void **state)
         .history_ms = 86400000,
         .history_bytes = 1 << 30,
         .drain_ms = 10000,
+        .idle_ms = 10000,
     };
     struct policy *p = parse("");
     struct setting s[ITEM_COUNT];
@@ -245,7 +246,7 @@ static void settings_are_read(void **state)
 {
     struct policy *p = parse("data '/d'; durability off; sandbox degraded allow\n"
                              "socket \"/s\" group 27 mode 660\n"
-                             "limit key 1K value 1M clients 5 queue 6 lock-wait 7ms cache 2M drain 0s\n"
+                             "limit key 1K value 1M clients 5 queue 6 lock-wait 7ms cache 2M drain 0s idle 10ms\n"
                              "txn spill 64K; history keep 30d size 2G\n");
     const struct policy_limits *l = policy_limits(p);
 
@@ -263,6 +264,7 @@ static void settings_are_read(void **state)
     assert_int_equal(l->lock_wait_ms, 7);
     assert_int_equal(l->cache_bytes, 2 << 20);
     assert_int_equal(l->drain_ms, 0);
+    assert_int_equal(l->idle_ms, 10);
     assert_int_equal(l->spill_bytes, 64 << 10);
     assert_int_equal(l->history_ms, 30 * 86400000ull);
     assert_int_equal(l->history_bytes, 2ull << 30);
@@ -486,7 +488,7 @@ static void each_slip_has_its_sentence(void **state)
         { "socket /s group no_such_group_here", "there is no group \"no_such_group_here\" on this system" },
         { "socket /s group 4294967295", "group number 4294967295 is out of range; it can be 0 to 4294967294" },
         { "limit", "limit sets nothing; name an item and its value behind it" },
-        { "limit cpu 1s", "unknown limit \"cpu\"; it can be key, value, clients, queue, lock-wait, cache or drain" },
+        { "limit cpu 1s", "unknown limit \"cpu\"; it can be key, value, clients, queue, lock-wait, cache, drain or idle" },
         { "limit key 1K key 1K", "limit key is set twice; first at t.scfg:1:7" },
         { "graft bank", "graft needs a block { } behind it" },
         { "graft { }", "something is missing behind this word; write it like this: graft bank { \xe2\x80\xa6 }" },
@@ -745,7 +747,7 @@ static void what_it_shows_is_the_same_policy(void **state)
 
     (void)state;
     assert_non_null(strstr(first, "graft default {\n"
-                                  "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000\n"
+                                  "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000 retries 10 hold 1s\n"
                                   "    workers min 3 max 3\n"
                                   "    allow read kv \"a\\\"b\"\n"
                                   "    allow read kv \"\\\\*\"\n"
@@ -787,7 +789,7 @@ static void the_built_in_policy_shows_itself(void **state)
     assert_int_equal(policy_show(p, &out), OK);
     text = text_of(&out);
     assert_non_null(strstr(text, "durability full\nsandbox degraded refuse\n"
-                                 "limit key 4K value 16M clients 1024 queue 1024 lock-wait 5s cache 64M drain 10s\n"
+                                 "limit key 4K value 16M clients 1024 queue 1024 lock-wait 5s cache 64M drain 10s idle 10s\n"
                                  "txn spill 8M\nhistory keep 24h size 1G\n"
                                  "graft default {  # built-in:1:7\n"));
     assert_non_null(strstr(text, "    allow read write kv \"*\"  # built-in:1:17\n}\n"));

@@ -1,7 +1,7 @@
 /*
  * Transactions on the store in memory: the promises T1 to T7 by name, isolation by the names of what must not happen
- * (after Adya: G0, G1a, G1b, G1c), early writes, failing stores, ids, scans; and random work against a sequential model
- * with aborts and crashes.
+ * (after Adya, and Kleppmann's Hermitage: G0, G1a, G1b, G1c, OTV, PMP, P4, G_single, G2_item, G2), early writes,
+ * failing stores, ids, scans, marks, limits on holding locks.
  */
 #include "tests/txn_kit.h"
 
@@ -287,7 +287,7 @@ static void T6_G1c_two_never_read_each_other(void **state)
     assert_int_equal(actor_end(&b), ERR_ABORTED);
 }
 
-static void T6_no_update_is_lost(void **state)
+static void T6_P4_no_update_is_lost(void **state)
 {
     struct world *w = *state;
     struct actor a, b;
@@ -307,7 +307,7 @@ static void T6_no_update_is_lost(void **state)
     assert_string_equal(world_get(w, "n"), "2");
 }
 
-static void T6_no_write_skew_on_keys(void **state)
+static void T6_G2_item_no_write_skew_on_keys(void **state)
 {
     struct world *w = *state;
     struct actor a, b;
@@ -326,6 +326,97 @@ static void T6_no_write_skew_on_keys(void **state)
     assert_int_equal(do_put(&a, "x", "0"), OK);
     assert_int_equal(actor_commit_end(&a), OK);
     assert_string_equal(world_get(w, "y"), "1");
+}
+
+static void T6_OTV_what_was_observed_of_one_does_not_vanish(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b, c;
+    enum err err;
+
+    world_put(w, "x", "1");
+    world_put(w, "y", "1");
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(actor_begin(&c, w), OK);
+    assert_int_equal(do_put(&a, "x", "a"), OK);
+    assert_int_equal(do_put(&a, "y", "a"), OK);
+    assert_int_equal(try_put(&b, "x", "b"), ERR_WAIT);
+    actor_commit(&a);
+    assert_int_equal(do_put(&b, "x", "b"), OK);
+    try_get(&c, "x", LOCK_SHARED, &err);
+    assert_int_equal(err, ERR_WAIT);
+    assert_int_equal(do_put(&b, "y", "b"), OK);
+    actor_commit(&b);
+    assert_string_equal(do_get(&c, "x"), "b");
+    assert_string_equal(do_get(&c, "y"), "b");
+    assert_int_equal(actor_commit_end(&c), OK);
+}
+
+static void T6_PMP_what_a_range_had_it_has_until_the_end(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b, c;
+
+    world_put(w, "p:1", "10");
+    world_put(w, "p:2", "20");
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(actor_begin(&c, w), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "p:1=10 p:2=20");
+    assert_int_equal(try_put(&b, "p:15", "30"), ERR_WAIT); /* into a gap */
+    assert_int_equal(try_delete(&c, "p:2"), ERR_WAIT);
+    world_settle(w);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "p:1=10 p:2=20");
+    assert_int_equal(actor_commit_end(&a), OK);
+    assert_int_equal(do_put(&b, "p:15", "30"), OK);
+    assert_int_equal(do_delete(&c, "p:2"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_int_equal(actor_commit_end(&c), OK);
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "p:1=10 p:15=30");
+    assert_int_equal(actor_commit_end(&a), OK);
+}
+
+static void T6_G_single_no_read_skew_between_key_and_range(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+    enum err err;
+
+    world_put(w, "x", "10");
+    world_put(w, "y", "20");
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_string_equal(do_get(&a, "x"), "10");
+    assert_int_equal(do_put(&b, "y", "18"), OK);
+    assert_int_equal(do_put(&b, "z", "1"), OK);
+    assert_int_equal(try_put(&b, "x", "12"), ERR_WAIT);
+    UNTIL_DONE(&a, err, try_scan(&a, "y", "", 10, &err));
+    assert_int_equal(err, ERR_DEADLOCK);
+    actor_abort(&a);
+    assert_int_equal(do_put(&b, "x", "12"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_int_equal(actor_end(&a), ERR_ABORTED);
+}
+
+static void T6_G2_no_write_skew_through_ranges(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+
+    world_put(w, "p:1", "10");
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "p:1=10");
+    assert_string_equal(do_scan(&b, "p:", "", 10), "p:1=10");
+    assert_int_equal(try_put(&a, "p:3", "30"), ERR_WAIT);
+    assert_int_equal(try_put(&b, "p:4", "42"), ERR_DEADLOCK);
+    actor_abort(&b);
+    assert_int_equal(do_put(&a, "p:3", "30"), OK);
+    assert_int_equal(actor_commit_end(&a), OK);
+    assert_int_equal(actor_end(&b), ERR_ABORTED);
+    assert_string_equal(world_get(w, "p:4"), "ABSENT");
 }
 
 static void an_absent_key_that_was_read_stays_absent(void **state)
@@ -519,9 +610,9 @@ static void history_tells_who_and_how(void **state)
     struct world *w = *state;
     struct actor a;
     struct store_request r = { .kind = STORE_SHOW };
-    static const struct txn_events events = { actor_wake, actor_ended };
+    static const struct txn_events events = { .wake = actor_wake, .ended = actor_ended };
     char longest[300] = { 0 };
-    struct txn_origin origin = { .function = longest, .uid = 5 };
+    struct txn_origin origin = { .function = longest, .uid = 5, .parent = 3, .depth = 2 };
 
     memset(longest, 'f', sizeof longest - 1);
     memset(&a, 0, sizeof a);
@@ -545,6 +636,8 @@ static void history_tells_who_and_how(void **state)
     assert_int_equal(r.rows[0].ended_us, 99);
     assert_int_equal(r.rows[0].cpu_us, 3);
     assert_int_equal(r.rows[0].uid, 5);
+    assert_int_equal(r.rows[0].parent, 3);
+    assert_int_equal(r.rows[0].depth, 2);
     store_request_fini(&r);
 }
 
@@ -708,6 +801,435 @@ static void an_abort_during_a_scan_is_safe(void **state)
     assert_int_equal(err, ERR_WAIT);
     assert_int_equal(actor_abort_end(&a), ERR_ABORTED);
     world_settle(w);
+}
+
+static void a_scan_locks_what_it_looked_at_and_no_more(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+
+    disk_put(w->disk, bytes_str("p:1"), bytes_str("v"));
+    disk_put(w->disk, bytes_str("p:3"), bytes_str("v"));
+    disk_put(w->disk, bytes_str("p:5"), bytes_str("v"));
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_string_equal(do_scan(&a, "p:", "p:2", 1), "p:3=v +");
+    assert_int_equal(do_put(&b, "p:1", "b"), OK);
+    assert_int_equal(do_put(&b, "p:19", "b"), OK);
+    assert_int_equal(do_put(&b, "p:4", "b"), OK);
+    assert_int_equal(do_put(&b, "q", "b"), OK);
+    assert_int_equal(try_put(&b, "p:3", "b"), ERR_WAIT);
+    assert_int_equal(try_put(&b, "p:2", "b"), ERR_WAIT);
+    assert_int_equal(try_put(&b, "p:25", "b"), ERR_WAIT);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_string_equal(do_scan(&a, "p:", "p:31", 2), "p:4=b p:5=v");
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&b, "q", "b"), OK);
+    assert_int_equal(try_put(&b, "p:6", "b"), ERR_WAIT); /* there was no more: the end of the prefix is locked */
+    assert_int_equal(do_put(&b, "p;", "b"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_int_equal(actor_commit_end(&a), OK);
+}
+
+static void a_scan_of_memory_alone_stops_at_the_last_key_handed_out(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+
+    store_mem_set_delay(w->store, 4);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&b, "p:1", "v"), OK);
+    assert_int_equal(do_put(&b, "p:2", "v"), OK);
+    assert_int_equal(do_put(&b, "p:3", "v"), OK);
+    actor_commit(&b);
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 2), "p:1=v p:2=v +");
+    assert_int_equal(actor_end(&b), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&b, "p:25", "b"), OK);
+    assert_int_equal(try_put(&b, "p:11", "b"), ERR_WAIT);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_int_equal(actor_commit_end(&a), OK);
+}
+
+static void a_scan_waits_for_a_key_that_does_not_exist_yet(void **state)
+{
+    struct world *w = *state;
+    struct actor other, a;
+    enum err err;
+
+    disk_put(w->disk, bytes_str("p:1"), bytes_str("v"));
+    w->options.cache_bytes = 0; /* nothing is remembered of what others stored meanwhile */
+    world_reopen(w);
+    for (int commit = 0; commit < 2; commit++) {
+        assert_int_equal(actor_begin(&other, w), OK);
+        assert_int_equal(actor_begin(&a, w), OK);
+        try_get(&other, "p:2", LOCK_EXCLUSIVE, &err); /* locked, not made: nothing in memory tells of it */
+        world_settle(w);
+        for (int i = 0; i < 5; i++) {
+            try_scan(&a, "p:", "", 10, &err);
+            assert_int_equal(err, ERR_WAIT);
+            world_poll(w);
+        }
+        assert_int_equal(do_put(&other, "p:2", "made"), OK);
+        assert_int_equal(do_put(&other, "p:3", "made"), OK); /* the scan came first, but waits for it anyway */
+        commit ? actor_commit_end(&other) : actor_abort_end(&other);
+        assert_string_equal(do_scan(&a, "p:", "", 10), commit ? "p:1=v p:2=made p:3=made" : "p:1=v");
+        assert_int_equal(actor_commit_end(&a), OK);
+    }
+}
+
+static void a_scan_may_read_and_change_its_own_range(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+
+    disk_put(w->disk, bytes_str("p:1"), bytes_str("v"));
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&a, "p:2", "own"), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "p:1=v p:2=own");
+    assert_int_equal(try_put(&b, "p:3", "b"), ERR_WAIT);
+    assert_int_equal(do_put(&a, "p:3", "own"), OK);
+    assert_int_equal(do_delete(&a, "p:1"), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "p:2=own p:3=own");
+    assert_int_equal(actor_commit_end(&a), OK);
+    assert_int_equal(do_put(&b, "p:3", "b"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+}
+
+static void a_wait_for_a_range_has_the_limit_of_any_wait(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "");
+    assert_int_equal(try_put(&b, "p:3", "b"), ERR_WAIT);
+    world_poll(w);
+    w->now_ms += 1000;
+    world_poll(w);
+    assert_int_equal(b.woken, 1);
+    assert_int_equal(try_put(&b, "p:3", "b"), ERR_CONFLICT);
+    assert_int_equal(actor_abort_end(&b), ERR_ABORTED);
+    assert_int_equal(actor_commit_end(&a), OK);
+}
+
+/* Holding too long */
+
+static void who_makes_others_wait_too_long_is_doomed(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+    struct failure why = { 0 };
+    struct txn_stats s;
+
+    w->options.hold_ms = 100;
+    world_reopen(w);
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&a, "x", "a"), OK);
+    w->now_ms += 10000; /* nobody waits: it may hold as long as it likes */
+    world_poll(w);
+    assert_int_equal(a.doomed, 0);
+    assert_int_equal(try_put(&b, "x", "b"), ERR_WAIT);
+    world_poll(w);
+    assert_int_equal(txn_next_deadline_ms(w->m), w->now_ms + 100);
+    w->now_ms += 99;
+    world_poll(w);
+    assert_int_equal(a.doomed, 0);
+    w->now_ms += 1;
+    world_poll(w);
+    assert_int_equal(a.doomed, 1);
+    assert_int_equal(txn_put(a.t, bytes_str("y"), bytes_str("v"), &why), ERR_CONFLICT);
+    assert_string_equal(why.text, "held \"x\" that others wait for longer than 100 ms; it was rolled back, try again");
+    assert_int_equal(b.woken, 0);
+    actor_quiet(&a);
+    assert_int_equal(do_put(&b, "x", "b"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_int_equal(actor_end(&a), ERR_CONFLICT);
+    txn_stats(w->m, &s);
+    assert_int_equal(s.held_too_long, 1);
+}
+
+static void who_waits_itself_is_doomed_and_woken(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b, c;
+    unsigned woken;
+
+    assert_int_equal(actor_begin_holding(&a, w, 50), OK); /* its own limit; the manager has none */
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(actor_begin(&c, w), OK);
+    assert_int_equal(do_put(&c, "z", "c"), OK);
+    assert_string_equal(do_scan(&a, "p:", "", 10), "");
+    assert_int_equal(try_put(&a, "z", "a"), ERR_WAIT);
+    assert_int_equal(try_put(&b, "p:3", "b"), ERR_WAIT); /* for a range */
+    world_poll(w);
+    woken = a.woken;
+    w->now_ms += 50;
+    world_poll(w);
+    assert_int_equal(a.doomed, 1);
+    assert_int_equal(a.woken, woken + 1);
+    assert_int_equal(c.doomed, 0);
+    assert_int_equal(try_put(&a, "z", "a"), ERR_CONFLICT);
+    assert_int_equal(actor_abort_end(&a), ERR_ABORTED);
+    assert_int_equal(do_put(&b, "p:3", "b"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+    assert_int_equal(actor_commit_end(&c), OK);
+}
+
+static void the_patient_hold_as_long_as_they_like(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+
+    w->options.hold_ms = 100;
+    world_reopen(w);
+    assert_int_equal(actor_begin_holding(&a, w, UINT64_MAX), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&a, "x", "a"), OK);
+    assert_int_equal(try_put(&b, "x", "b"), ERR_WAIT);
+    for (int i = 0; i < 99; i++) {
+        world_poll(w);
+        w->now_ms += 10;
+    }
+    assert_int_equal(a.doomed, 0);
+    assert_int_equal(b.woken, 0);
+    actor_quiet(&a);
+    assert_int_equal(do_put(&b, "x", "b"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+}
+
+static void holding_is_timed_from_when_it_began(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b, c;
+
+    w->options.hold_ms = 100;
+    world_reopen(w);
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(actor_begin(&c, w), OK);
+    assert_int_equal(do_put(&a, "x", "a"), OK);
+    assert_int_equal(try_put(&b, "x", "b"), ERR_WAIT);
+    assert_int_equal(try_put(&c, "x", "c"), ERR_WAIT);
+    world_poll(w);
+    w->now_ms += 90;
+    actor_commit(&a);
+    world_poll(w);
+    assert_int_equal(b.woken, 1);
+    assert_int_equal(do_put(&b, "x", "b"), OK);
+    w->now_ms += 99;
+    world_poll(w);
+    assert_int_equal(b.doomed, 0); /* c waits for 189 ms, but b has held for 99 */
+    assert_int_equal(txn_next_deadline_ms(w->m), w->now_ms + 1);
+    w->now_ms += 1;
+    world_poll(w);
+    assert_int_equal(b.doomed, 1);
+    assert_int_equal(actor_abort_end(&b), ERR_ABORTED);
+    assert_int_equal(do_put(&c, "x", "c"), OK);
+    assert_int_equal(actor_commit_end(&c), OK);
+}
+
+/* Marks */
+
+static void T8_going_back_to_a_mark_leaves_nothing_of_what_came_after(void **state)
+{
+    struct world *w = *state;
+    struct actor a, b;
+    struct txn_mark outer, inner;
+    uint64_t undone = 99;
+
+    world_put(w, "x", "0");
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(actor_begin(&b, w), OK);
+    assert_int_equal(do_put(&a, "x", "1"), OK);
+    outer = txn_mark(a.t);
+    assert_int_equal(do_put(&a, "x", "2"), OK);
+    inner = txn_mark(a.t);
+    assert_int_equal(do_delete(&a, "x"), OK);
+    assert_int_equal(do_put(&a, "y", "3"), OK);
+    assert_int_equal(do_rollback(&a, inner, &undone), OK);
+    assert_int_equal(undone, 2);
+    assert_string_equal(do_get(&a, "x"), "2");
+    assert_int_equal(do_rollback(&a, inner, &undone), OK);
+    assert_int_equal(undone, 0);
+    assert_int_equal(do_put(&a, "z", "4"), OK);
+    assert_int_equal(do_rollback(&a, outer, &undone), OK);
+    assert_int_equal(undone, 2);
+    assert_int_equal(txn_effect_count(a.t), 1);
+    assert_int_equal(try_put(&b, "y", "b"), ERR_WAIT); /* locks stay */
+    assert_int_equal(actor_commit_end(&a), OK);
+    assert_string_equal(world_disk(w, "x"), "1");
+    assert_string_equal(world_disk(w, "z"), "ABSENT");
+    assert_int_equal(do_put(&b, "y", "b"), OK);
+    assert_int_equal(actor_commit_end(&b), OK);
+}
+
+static void T8_what_was_taken_back_whole_writes_no_history(void **state)
+{
+    struct world *w = *state;
+    struct actor a;
+    struct txn_mark mark;
+    uint64_t undone;
+
+    assert_int_equal(actor_begin(&a, w), OK);
+    mark = txn_mark(a.t);
+    assert_int_equal(do_put(&a, "x", "1"), OK);
+    assert_int_equal(do_rollback(&a, mark, &undone), OK);
+    assert_int_equal(actor_commit_end(&a), OK);
+    assert_false(disk_has_row(w->disk, a.id));
+}
+
+/* 30 effects, the first 5 before the mark; all are written early but the last ones. */
+static struct txn_mark make_large(struct actor *a)
+{
+    struct txn_mark mark = { 0 };
+    char key[16], value[16];
+
+    for (int i = 0; i < 30; i++) {
+        if (i == 5)
+            mark = txn_mark(a->t);
+        snprintf(key, sizeof key, "k%d", i % 7);
+        snprintf(value, sizeof value, "%d", i);
+        assert_int_equal(i % 11 == 10 ? do_delete(a, key) : do_put(a, key, value), OK);
+    }
+    return mark;
+}
+
+static void check_large(struct world *w)
+{
+    static const char *const want[] = { "0", "1", "2", "3", "4", "old", "old" };
+    char key[16];
+
+    for (int i = 0; i < 7; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        assert_string_equal(world_get(w, key), want[i]);
+        assert_string_equal(world_disk(w, key), want[i]);
+    }
+}
+
+static void T8_goes_back_behind_early_writes(void **state)
+{
+    static const uint64_t spills[] = { 1, 300, 700 }, caches[] = { 0, 1 << 20 };
+    struct world *w = *state;
+    struct actor a;
+    uint64_t undone;
+
+    for (int i = 0; i < 6; i++) {
+        struct txn_mark mark;
+        world_put(w, "k5", "old");
+        world_put(w, "k6", "old");
+        w->options.spill_bytes = spills[i % 3];
+        w->options.cache_bytes = caches[i % 2];
+        world_reopen(w);
+        assert_int_equal(actor_begin(&a, w), OK);
+        mark = make_large(&a);
+        assert_int_equal(do_rollback(&a, mark, &undone), OK);
+        assert_int_equal(undone, 25);
+        assert_string_equal(do_get(&a, "k5"), "old");
+        assert_string_equal(do_get(&a, "k4"), "4");
+        assert_int_equal(actor_commit_end(&a), OK);
+        check_large(w);
+        for (int k = 0; k < 7; k++) {
+            char key[16];
+            snprintf(key, sizeof key, "k%d", k);
+            assert_int_equal(actor_begin(&a, w), OK);
+            do_delete(&a, key);
+            assert_int_equal(actor_commit_end(&a), OK);
+        }
+    }
+}
+
+static void T8_an_abort_after_going_back_to_a_mark_leaves_nothing(void **state)
+{
+    struct world *w = *state;
+    struct actor a;
+    struct txn_mark mark;
+    uint64_t undone;
+    enum err err;
+
+    world_put(w, "k5", "old");
+    w->options.spill_bytes = 300;
+    world_reopen(w);
+    for (int half = 0; half < 2; half++) {
+        assert_int_equal(actor_begin(&a, w), OK);
+        mark = make_large(&a);
+        world_settle(w);
+        if (half) /* the store has been asked, no more */
+            assert_int_equal(txn_rollback_to(a.t, mark, &undone, NULL), ERR_WAIT);
+        else
+            UNTIL_DONE(&a, err, err = txn_rollback_to(a.t, mark, &undone, NULL));
+        assert_int_equal(actor_abort_end(&a), ERR_ABORTED);
+        world_settle(w);
+        assert_string_equal(world_disk(w, "k5"), "old");
+        assert_string_equal(world_disk(w, "k0"), "ABSENT");
+    }
+}
+
+static void a_mark_that_cannot_be_read_back_dooms(void **state)
+{
+    struct world *w = *state;
+    struct actor a;
+    struct txn_mark mark;
+    uint64_t undone;
+
+    w->options.spill_bytes = 300;
+    world_reopen(w);
+    assert_int_equal(actor_begin(&a, w), OK);
+    mark = make_large(&a);
+    store_mem_fail_next(w->store, STORE_SHOW, ERR_LIMIT, false);
+    assert_int_equal(do_rollback(&a, mark, &undone), ERR_LIMIT);
+    assert_int_equal(try_put(&a, "x", "v"), ERR_LIMIT);
+    assert_int_equal(actor_abort_end(&a), ERR_ABORTED);
+    world_settle(w);
+    assert_string_equal(world_disk(w, "k0"), "ABSENT");
+}
+
+static void add_effect(const struct store_effect *e, void *user)
+{
+    struct bytes before = e->before.present ? e->before.value : bytes_str("-");
+    struct bytes after = e->after.present ? e->after.value : bytes_str("-");
+    char *text = user, one[64];
+
+    snprintf(one, sizeof one, "%.*s:%.*s>%.*s ", (int)e->key.len, (const char *)e->key.data, (int)before.len,
+             (const char *)before.data, (int)after.len, (const char *)after.data);
+    strcat(text, one);
+}
+
+static void tells_what_was_done_so_far(void **state)
+{
+    struct world *w = *state;
+    struct actor a;
+    struct txn_mark mark;
+    uint64_t undone;
+    char text[512] = "";
+
+    world_put(w, "x", "0");
+    assert_int_equal(actor_begin(&a, w), OK);
+    assert_int_equal(do_put(&a, "x", "1"), OK);
+    mark = txn_mark(a.t);
+    assert_int_equal(do_put(&a, "y", "2"), OK);
+    assert_int_equal(do_rollback(&a, mark, &undone), OK);
+    assert_int_equal(do_delete(&a, "x"), OK);
+    txn_effects_each(a.t, add_effect, text);
+    assert_string_equal(text, "x:0>1 x:1>- ");
+    assert_int_equal(txn_effects_left_out(a.t), 0);
+    actor_quiet(&a);
+    assert_int_equal(actor_end(&a), ERR_ABORTED);
+    w->options.spill_bytes = 1;
+    world_reopen(w);
+    assert_int_equal(actor_begin(&a, w), OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(do_put(&a, "y", i % 2 ? "1" : "0"), OK);
+    text[0] = '\0';
+    txn_effects_each(a.t, add_effect, text);
+    assert_string_equal(text + strlen(text) - 6, "y:0>1 ");
+    assert_int_equal(txn_effects_left_out(a.t) + strlen(text) / 6, 4);
+    actor_quiet(&a);
+    assert_int_equal(actor_end(&a), ERR_ABORTED);
 }
 
 /* Early writes */
@@ -951,8 +1473,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(T6_G1a_what_was_aborted_is_never_read, setup, teardown),
         cmocka_unit_test_setup_teardown(T6_G1b_what_was_overwritten_before_the_commit_is_never_read, setup, teardown),
         cmocka_unit_test_setup_teardown(T6_G1c_two_never_read_each_other, setup, teardown),
-        cmocka_unit_test_setup_teardown(T6_no_update_is_lost, setup, teardown),
-        cmocka_unit_test_setup_teardown(T6_no_write_skew_on_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(T6_P4_no_update_is_lost, setup, teardown),
+        cmocka_unit_test_setup_teardown(T6_G2_item_no_write_skew_on_keys, setup, teardown),
+        cmocka_unit_test_setup_teardown(T6_OTV_what_was_observed_of_one_does_not_vanish, setup, teardown),
+        cmocka_unit_test_setup_teardown(T6_PMP_what_a_range_had_it_has_until_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(T6_G_single_no_read_skew_between_key_and_range, setup, teardown),
+        cmocka_unit_test_setup_teardown(T6_G2_no_write_skew_through_ranges, setup, teardown),
         cmocka_unit_test_setup_teardown(an_absent_key_that_was_read_stays_absent, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wait_that_lasts_too_long_ends_in_conflict, setup, teardown),
         cmocka_unit_test_setup_teardown(an_operation_changes_its_mind_about_what_it_waits_for, setup, teardown),
@@ -970,6 +1496,21 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_scan_waits_for_the_keys_of_others_and_looks_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_scan_waits_for_a_key_that_an_early_write_deleted_on_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(an_abort_during_a_scan_is_safe, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scan_locks_what_it_looked_at_and_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scan_of_memory_alone_stops_at_the_last_key_handed_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scan_waits_for_a_key_that_does_not_exist_yet, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_scan_may_read_and_change_its_own_range, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wait_for_a_range_has_the_limit_of_any_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_makes_others_wait_too_long_is_doomed, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_itself_is_doomed_and_woken, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_patient_hold_as_long_as_they_like, setup, teardown),
+        cmocka_unit_test_setup_teardown(holding_is_timed_from_when_it_began, setup, teardown),
+        cmocka_unit_test_setup_teardown(T8_going_back_to_a_mark_leaves_nothing_of_what_came_after, setup, teardown),
+        cmocka_unit_test_setup_teardown(T8_what_was_taken_back_whole_writes_no_history, setup, teardown),
+        cmocka_unit_test_setup_teardown(T8_goes_back_behind_early_writes, setup, teardown),
+        cmocka_unit_test_setup_teardown(T8_an_abort_after_going_back_to_a_mark_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_mark_that_cannot_be_read_back_dooms, setup, teardown),
+        cmocka_unit_test_setup_teardown(tells_what_was_done_so_far, setup, teardown),
         cmocka_unit_test_setup_teardown(a_large_transaction_commits_whole, setup, teardown),
         cmocka_unit_test_setup_teardown(keys_of_an_early_write_stay_locked_until_the_end_is_on_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(an_abort_before_the_early_write_was_submitted_undoes_it_too, setup, teardown),

@@ -73,6 +73,28 @@ static void replays_newest_first(void **state)
     assert_int_equal(undo.bytes, 0);
 }
 
+static void replays_down_to_a_mark_and_keeps_the_rest(void **state)
+{
+    uint64_t bytes;
+
+    (void)state;
+    change(a, "1");
+    change(b, "2");
+    bytes = undo.bytes;
+    for (int i = 0; i < 20; i++)
+        change(a, i % 2 ? "odd" : NULL);
+    assert_int_equal(undo_play_to(&undo, &kv, 2), 20);
+    assert_int_equal(undo_play_to(&undo, &kv, 2), 0);
+    assert_true(holds(a, "1"));
+    assert_int_equal(a->batch, KV_OPEN);
+    assert_int_equal(undo.bytes, bytes);
+    change(b, NULL);
+    assert_int_equal(undo_play(&undo, &kv), 3);
+    assert_true(holds(a, "old"));
+    assert_true(holds(b, NULL));
+    assert_int_equal(b->batch, 7);
+}
+
 static void T5_twice_is_the_same_as_once(void **state)
 {
     (void)state;
@@ -156,6 +178,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(replays_newest_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(replays_down_to_a_mark_and_keeps_the_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(T5_twice_is_the_same_as_once, setup, teardown),
         cmocka_unit_test_setup_teardown(dropping_leaves_the_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(grows_past_its_inside_and_shares_values, setup, teardown),

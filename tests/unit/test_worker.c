@@ -28,7 +28,8 @@ static const char zoo[] =
     "#include <graft.h>\n#include <stdlib.h>\n#include <string.h>\n"
     "GRAFT_MODULE(\"zoo\", \"1.0.0\", \"one of each\");\n"
     "static char *kept; static const char *const words[] = { \"one\", \"two\" };\n"
-    "GRAFT_INIT { kept = malloc(1000); strcpy(kept, \"kept\"); return GRAFT_OK; }\n"
+    "GRAFT_INIT { kept = malloc(1000); strcpy(kept, \"kept\"); return graft_call_function(NULL, \"a.b\", NULL, 0, "
+    "NULL) == GRAFT_BAD_ARG ? GRAFT_OK : 1; }\n"
     "GRAFT_FUNCTION(hello, \"name\") { return graft_reply_format(call, \"hello, %s%s\", graft_text(call, "
     "graft_arg(call, 0)), words[1]); }\n"
     "GRAFT_FUNCTION(count, \"by\") { int64_t by, now; if (graft_arg_i64(call, 0, &by)) return graft_abort(call, "
@@ -73,15 +74,64 @@ static const char zoo[] =
     "static int backwards(const void *a, const void *b) { return *(const int *)b - *(const int *)a; }\n"
     "GRAFT_FUNCTION(sort, \"\") { int v[2000]; for (int i = 0; i < 2000; i++) v[i] = (i * 7919) % 2000;\n"
     "  qsort(v, 2000, sizeof v[0], backwards); for (int i = 0; i < 2000; i++) if (v[i] != 1999 - i) return 99; "
-    "return GRAFT_OK; }\n";
+    "return GRAFT_OK; }\n"
+    /* relay: replies what the nested call replied, item by item; a failure as [code, error]. */
+    "static int echo(graft_call *call, graft_value v) { graft_value item; size_t n = v.count; switch (v.kind) {\n"
+    "  case GRAFT_VALUE_NIL: return graft_reply_nil(call);\n"
+    "  case GRAFT_VALUE_I64: return graft_reply_i64(call, v.integer);\n"
+    "  case GRAFT_VALUE_DOUBLE: return graft_reply_double(call, v.number);\n"
+    "  case GRAFT_VALUE_BYTES: return graft_reply_bytes(call, v.bytes);\n"
+    "  case GRAFT_VALUE_STATUS: return graft_reply_status(call, graft_text(call, v.bytes));\n"
+    "  case GRAFT_VALUE_ERROR: return graft_reply_error(call, graft_text(call, v.bytes));\n"
+    "  case GRAFT_VALUE_ARRAY: graft_reply_array(call, n); break;\n"
+    "  default: graft_reply_map(call, n); n *= 2; }\n"
+    "  for (size_t i = 0; i < n; i++) { int rc = graft_value_item(&v, i, &item); if (!rc) rc = echo(call, item); "
+    "if (rc) return rc; }\n"
+    "  return graft_value_item(&v, n, &item) == GRAFT_BAD_ARG && graft_value_item(&v, -1, &item) == GRAFT_BAD_ARG "
+    "? 0 : 98; }\n"
+    "GRAFT_FUNCTION(relay, \"function arg …\") { graft_bytes args[8]; size_t n = graft_arg_count(call) - 1; "
+    "graft_value v, item;\n"
+    "  for (size_t i = 0; i < n; i++) args[i] = graft_arg(call, i + 1);\n"
+    "  int rc = graft_call_function(call, graft_text(call, graft_arg(call, 0)), args, n, &v);\n"
+    "  if (rc != GRAFT_OK && rc != GRAFT_CALL_FAILED) return rc;\n"
+    "  if (rc == GRAFT_CALL_FAILED) { graft_reply_array(call, 2); graft_reply_i64(call, rc); }\n"
+    "  if (v.count == 0 && graft_value_item(&v, 0, &item) != GRAFT_BAD_ARG) return 97;\n"
+    "  return echo(call, v); }\n"
+    "GRAFT_FUNCTION(through, \"\") { return graft_call_function(call, \"a.b\", NULL, 0, NULL); }\n"
+    /* stale: what it read of "n" and "other" before the nested call and after it. */
+    "static graft_bytes value(graft_call *call, const char *key) { graft_bytes v = { 0, 0 }; graft_kv_get(call, "
+    "graft_str(key), &v); return v; }\n"
+    "GRAFT_FUNCTION(stale, \"\") { graft_bytes a = value(call, \"n\"), b = value(call, \"other\"), c, d;\n"
+    "  graft_value v; graft_call_function(call, \"a.b\", NULL, 0, &v);\n"
+    "  c = value(call, \"n\"); d = value(call, \"other\"); value(call, \"n\");\n"
+    "  return graft_reply_format(call, \"%s %s %s %s\", graft_text(call, a), graft_text(call, b), graft_text(call, c), "
+    "graft_text(call, d)); }\n"
+    "static int visit_calling(graft_call *call, graft_bytes k, graft_bytes v, void *user) { ++*(int *)user;\n"
+    "  return k.len == 2 && ((const char *)k.data)[1] == '1' ? graft_call_function(call, \"a.b\", NULL, 0, NULL) "
+    ": 0; }\n"
+    "GRAFT_FUNCTION(walk, \"\") { int n = 0; int rc = graft_kv_scan(call, graft_str(\"k\"), visit_calling, &n); return "
+    "rc ? rc : graft_reply_i64(call, n); }\n"
+    /* bounds: what is too long is neither sent nor read; then as much as may be sent. */
+    "static graft_bytes many[GRAFT_CALL_ARGS_MAX + 1]; static char name[129];\n"
+    "GRAFT_FUNCTION(bounds, \"\") { size_t mib = 1 << 20; graft_bytes large[] = { { name, 17 * mib }, { name, "
+    "17 * mib } }, whole = { name, -1 };\n"
+    "  memset(name, 'x', 128);\n"
+    "  if (graft_call_function(call, name, NULL, 0, NULL) != GRAFT_TOO_LARGE) return 90;\n"
+    "  if (graft_call_function(call, \"a.b\", many, GRAFT_CALL_ARGS_MAX + 1, NULL) != GRAFT_TOO_LARGE) return 91;\n"
+    "  if (graft_call_function(call, \"a.b\", NULL, -1, NULL) != GRAFT_TOO_LARGE) return 92;\n"
+    "  if (graft_call_function(call, \"a.b\", large, 2, NULL) != GRAFT_TOO_LARGE) return 93;\n"
+    "  if (graft_call_function(call, \"a.b\", &whole, 1, NULL) != GRAFT_TOO_LARGE) return 94;\n"
+    "  if (graft_call_function(call, \"a.b\", large, 1, NULL) != GRAFT_NO_MEMORY) return 95;\n"
+    "  name[127] = 0; return graft_call_function(call, name, many, GRAFT_CALL_ARGS_MAX, NULL); }\n";
 
 /* The manifest's order is the compiler's: functions are found by name. */
 static const char *const names[] = { "hello", "count", "other", "scan", "nest", "unfinished", "seven", "null", "deep",
                                      "loop", "abort",
-                                     "divide", "greedy", "large", "twice", "text", "raw", "int80", "draw", "sort" };
+                                     "divide", "greedy", "large", "twice", "text", "raw", "int80", "draw", "sort",
+                                     "relay", "through", "stale", "walk", "bounds" };
 static uint16_t index_of[sizeof names / sizeof names[0]];
 enum { HELLO, COUNT, OTHER, SCAN, NEST, UNFINISHED, SEVEN, NULLPTR, DEEP, LOOP, ABORT,
-       DIVIDE, GREEDY, LARGE, TWICE, TEXT, RAW, INT80, DRAW, SORT };
+       DIVIDE, GREEDY, LARGE, TWICE, TEXT, RAW, INT80, DRAW, SORT, RELAY, THROUGH, STALE, WALK, BOUNDS };
 
 static char directory[] = "/tmp/graft-worker-test-XXXXXX";
 
@@ -100,9 +150,9 @@ static int build(const char *name, const char *source)
     fputs(source, file);
     fclose(file);
     snprintf(command, sizeof command,
-             "gcc -O2 -w -fPIC -shared -nostdlib -fvisibility=hidden -Wl,-z,relro,-z,now -I%s/include -o "
+             "gcc -O2 -w -fPIC -shared -nostdlib -fvisibility=hidden -Wl,-z,relro,-z,now -I%s/include -I%s -o "
              "%s/%s.graft %s",
-             top != NULL ? top : ".", directory, name, path);
+             top != NULL ? top : ".", top != NULL ? top : ".", directory, name, path);
     assert_int_equal(system(command), 0);
     snprintf(path, sizeof path, "%s/%s.graft", directory, name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -264,22 +314,32 @@ static void end_tree(struct tree *t)
     assert_true(WIFEXITED(status));
 }
 
+/* The function's index in a manifest; *count: of all. */
+static uint16_t find_function(struct bytes manifest, const char *name, size_t *count)
+{
+    const char *p = manifest.data, *end = p + manifest.len;
+    uint16_t found = UINT16_MAX;
+
+    for (*count = 0; p < end; p += strlen(p) + 1) {
+        if (strncmp(p, "function\t", 9) != 0)
+            continue;
+        if (strncmp(p + 9, name, strlen(name)) == 0 && p[9 + strlen(name)] == '\t')
+            found = (uint16_t)*count;
+        ++*count;
+    }
+    assert_int_not_equal(found, UINT16_MAX);
+    return found;
+}
+
 static void learn_functions(struct bytes body)
 {
     struct wire_MANIFEST m;
-    const char *p, *end;
-    uint16_t index = 0;
+    size_t count = 0;
 
     assert_true(wire_read_MANIFEST(body, &m));
-    for (p = m.text.data, end = p + m.text.len; p < end; p += strlen(p) + 1) {
-        if (strncmp(p, "function\t", 9) != 0)
-            continue;
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-            if (strncmp(p + 9, names[i], strlen(names[i])) == 0 && p[9 + strlen(names[i])] == '\t')
-                index_of[i] = index;
-        index++;
-    }
-    assert_int_equal(index, sizeof names / sizeof names[0]);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        index_of[i] = find_function(m.text, names[i], &count);
+    assert_int_equal(count, sizeof names / sizeof names[0]);
 }
 
 static int set_up(void **state)
@@ -318,7 +378,7 @@ static void lay_down(struct worker *w)
 /* ---- calls ---- */
 
 /* keys: NULL-ended pairs key, value (NULL: absent) … ; args: space-separated. */
-static void call(const struct worker *w, int function, const char *const *keys, const char *args, bool readonly)
+static void call_index(const struct worker *w, uint16_t index, const char *const *keys, const char *args, bool readonly)
 {
     uint8_t seed[WIRE_SEED] = { 42 };
     struct wire_CALL m;
@@ -346,12 +406,17 @@ static void call(const struct worker *w, int function, const char *const *keys, 
         buf_add_bytes(&a, bytes_of(args, n));
         args += n + 1;
     }
-    m = (struct wire_CALL){ .txn = 1, .function = index_of[function], .readonly = readonly,
+    m = (struct wire_CALL){ .txn = 1, .function = index, .readonly = readonly,
                             .seed = bytes_of(seed, sizeof seed), .keys = buf_bytes(&k), .args = buf_bytes(&a) };
     assert_int_equal(wire_add_CALL(&b, &m), OK);
     tell(w->channel, &b);
     buf_fini(&k);
     buf_fini(&a);
+}
+
+static void call(const struct worker *w, int function, const char *const *keys, const char *args, bool readonly)
+{
+    call_index(w, index_of[function], keys, args, readonly);
 }
 
 static struct wire_DONE done(const struct worker *w)
@@ -607,6 +672,381 @@ static void nested_replies_are_whole_values(void **state)
     call(&w, NEST, NULL, "", false);
     assert_replied(done(&w), VALUE_ARRAY, NULL, 0);
     dismiss(*state, &w);
+}
+
+/* ---- nested calls ---- */
+
+/* A RESULT as the daemon sends it: failed if there is an error. */
+static void answer_call(const struct worker *w, const char *error, struct bytes reply)
+{
+    struct buf b;
+
+    buf_init(&b, FRAME_ROOM);
+    wire_add_RESULT(&b, &(struct wire_RESULT){ .ok = error[0] == '\0', .error = bytes_str(error), .reply = reply });
+    tell(w->channel, &b);
+}
+
+static struct bytes nil(void) { return bytes_of(NULL, 0); }
+
+/* The worker asks for a nested call of that function with these arguments, space-separated. */
+static void assert_calls(const struct worker *w, const char *function, const char *args)
+{
+    struct wire_GRAFT_CALL m;
+    struct reader r;
+    struct bytes body;
+    uint32_t count;
+    char text[256] = "";
+    size_t n = 0;
+
+    assert_int_equal(hear(w->channel, &body), WIRE_GRAFT_CALL);
+    assert_true(wire_read_GRAFT_CALL(body, &m));
+    assert_text(m.function, function);
+    r = reader_of(m.args);
+    count = read_u32(&r);
+    while (count-- > 0) {
+        struct bytes b = read_bytes(&r);
+
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", n > 0 ? " " : "", (int)b.len, (const char *)b.data);
+        assert_true(n < sizeof text);
+    }
+    assert_true(reader_done(&r));
+    assert_string_equal(text, args);
+}
+
+/* The worker reads that key, and gets that value. */
+static void assert_reads(const struct worker *w, const char *key, const char *value)
+{
+    struct wire_KV_GET get;
+    struct bytes body;
+    struct buf b;
+
+    assert_int_equal(hear(w->channel, &body), WIRE_KV_GET);
+    assert_true(wire_read_KV_GET(body, &get));
+    assert_text(get.key, key);
+    buf_init(&b, 1000);
+    wire_add_VALUE(&b, &(struct wire_VALUE){ .present = 1, .value = bytes_str(value) });
+    tell(w->channel, &b);
+}
+
+static void assert_puts(const struct worker *w, const char *key, const char *value)
+{
+    struct wire_KV_PUT put;
+    struct bytes body;
+
+    assert_int_equal(hear(w->channel, &body), WIRE_KV_PUT);
+    assert_true(wire_read_KV_PUT(body, &put));
+    assert_text(put.key, key);
+    assert_text(put.value, value);
+}
+
+static void add_text(struct buf *b, enum value kind, const char *text)
+{
+    buf_add_u8(b, (uint8_t)kind);
+    buf_add_bytes(b, bytes_str(text));
+}
+
+static void add_number(struct buf *b, enum value kind, uint64_t bits)
+{
+    buf_add_u8(b, (uint8_t)kind);
+    buf_add_u64(b, bits);
+}
+
+static void add_group(struct buf *b, enum value kind, uint32_t count)
+{
+    buf_add_u8(b, (uint8_t)kind);
+    buf_add_u32(b, count);
+}
+
+/* One value of each kind, groups inside each other to the greatest depth that a reply may have. */
+static void add_each_kind(struct buf *b)
+{
+    enum { DEPTH = VALUE_DEPTH_MAX - 2 };
+
+    add_group(b, VALUE_ARRAY, 10);
+    buf_add_u8(b, VALUE_NIL);
+    add_number(b, VALUE_I64, (uint64_t)INT64_MIN);
+    add_number(b, VALUE_DOUBLE, 0x3ff8000000000000);
+    add_text(b, VALUE_BYTES, "b");
+    add_text(b, VALUE_BYTES, "");
+    add_text(b, VALUE_STATUS, "OK");
+    add_text(b, VALUE_ERROR, "SAD but only a value");
+    add_group(b, VALUE_ARRAY, 0);
+    add_group(b, VALUE_MAP, 2);
+    add_text(b, VALUE_BYTES, "key");
+    add_group(b, VALUE_ARRAY, 2);
+    add_number(b, VALUE_I64, 1);
+    add_group(b, VALUE_MAP, 0);
+    add_number(b, VALUE_I64, 2);
+    buf_add_u8(b, VALUE_NIL);
+    for (int i = 0; i < DEPTH; i++)
+        add_group(b, VALUE_ARRAY, 1);
+    add_number(b, VALUE_I64, 7);
+}
+
+static void a_nested_reply_of_each_kind_arrives(void **state)
+{
+    struct worker w = ready_worker(*state);
+    struct wire_DONE m;
+    struct buf b;
+
+    buf_init(&b, 1000);
+    add_each_kind(&b);
+    call(&w, RELAY, NULL, "bank.transfer ada bob 30", false);
+    assert_calls(&w, "bank.transfer", "ada bob 30");
+    answer_call(&w, "", buf_bytes(&b));
+    m = done(&w);
+    assert_int_equal(m.how, 0);
+    assert_int_equal(m.reply.len, buf_len(&b));
+    assert_memory_equal(m.reply.data, b.data, m.reply.len);
+    buf_clear(&b);
+    add_number(&b, VALUE_I64, 5);
+    call(&w, RELAY, NULL, "a.b x", true);
+    assert_calls(&w, "a.b", "x");
+    answer_call(&w, "", buf_bytes(&b));
+    assert_replied(done(&w), VALUE_I64, NULL, 5);
+    call(&w, RELAY, NULL, "a.b x", false);
+    assert_calls(&w, "a.b", "x");
+    answer_call(&w, "", nil());
+    assert_replied(done(&w), VALUE_NIL, NULL, 0);
+    buf_fini(&b);
+    dismiss(*state, &w);
+}
+
+/* T8: the caller sees the error and may go on, or fail with it. */
+static void a_nested_failure_is_told_and_survived(void **state)
+{
+    struct worker w = ready_worker(*state);
+    struct wire_DONE m;
+    struct reader r;
+
+    call(&w, RELAY, NULL, "a.b x", false);
+    assert_calls(&w, "a.b", "x");
+    answer_call(&w, "ABORTED a.b: no", nil());
+    m = done(&w);
+    assert_int_equal(m.how, 0);
+    r = reader_of(m.reply);
+    assert_int_equal(read_u8(&r), VALUE_ARRAY);
+    assert_int_equal(read_u32(&r), 2);
+    assert_int_equal(read_u8(&r), VALUE_I64);
+    assert_int_equal(read_u64(&r), 9);
+    assert_int_equal(read_u8(&r), VALUE_ERROR);
+    assert_text(read_bytes(&r), "ABORTED a.b: no");
+    call(&w, THROUGH, NULL, "", false);
+    assert_calls(&w, "a.b", "");
+    answer_call(&w, "ABORTED a.b: no", nil());
+    m = done(&w);
+    assert_int_equal(m.how, 2);
+    assert_int_equal(m.code, 9);
+    assert_text(m.text, "GRAFT_CALL_FAILED: ABORTED a.b: no");
+    dismiss(*state, &w);
+}
+
+static void nothing_known_of_keys_outlives_a_nested_call(void **state)
+{
+    static const char *const keys[] = { "n", "1", NULL }, *const errors[] = { "", "ABORTED no" };
+    struct worker w = ready_worker(*state);
+
+    for (int i = 0; i < 2; i++) {
+        call(&w, STALE, keys, "", false);
+        assert_reads(&w, "other", "2");
+        assert_calls(&w, "a.b", "");
+        answer_call(&w, errors[i], nil());
+        assert_reads(&w, "n", "3");
+        assert_reads(&w, "other", "4");
+        assert_replied(done(&w), VALUE_BYTES, "1 2 3 4", 0);
+    }
+    dismiss(*state, &w);
+}
+
+static void a_scan_looks_again_after_a_nested_call(void **state)
+{
+    static const char *const first[] = { "k0", "k1", "k7", NULL }, *const rest[] = { "k3", NULL };
+    struct worker w = ready_worker(*state);
+    struct wire_KV_SCAN scan;
+    struct bytes body;
+
+    call(&w, WALK, NULL, "", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_SCAN);
+    page(&w, first, false);
+    assert_calls(&w, "a.b", "");
+    answer_call(&w, "", nil());
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_SCAN);
+    assert_true(wire_read_KV_SCAN(body, &scan));
+    assert_int_equal(scan.from.len, 3);
+    assert_memory_equal(scan.from.data, "k1\0", 3);
+    page(&w, rest, false);
+    assert_replied(done(&w), VALUE_I64, NULL, 3);
+    dismiss(*state, &w);
+}
+
+static void too_large_a_nested_call_is_not_sent(void **state)
+{
+    struct worker w = ready_worker(*state);
+    struct wire_GRAFT_CALL m;
+    struct reader r;
+    struct bytes body;
+
+    call(&w, BOUNDS, NULL, "", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_MEMORY);
+    assert_int_equal(hear(w.channel, &body), WIRE_GRAFT_CALL);
+    assert_true(wire_read_GRAFT_CALL(body, &m));
+    assert_int_equal(m.function.len, 127);
+    r = reader_of(m.args);
+    assert_int_equal(read_u32(&r), 4096);
+    assert_int_equal(r.left, 4096 * sizeof(uint32_t));
+    answer_call(&w, "", nil());
+    assert_replied(done(&w), VALUE_NIL, NULL, 0);
+    dismiss(*state, &w);
+}
+
+/* First the table of its items does not fit, then not even its bytes. */
+static void a_nested_reply_too_large_for_the_memory_is_refused(void **state)
+{
+    enum { ITEMS = 100 * 1000 };
+    struct wire_DONE m;
+    struct bytes body;
+    struct buf b, text;
+    uint8_t *room;
+
+    buf_init(&b, FRAME_ROOM);
+    add_group(&b, VALUE_ARRAY, ITEMS);
+    buf_reserve(&b, ITEMS, &room);
+    memset(room, VALUE_NIL, ITEMS);
+    buf_wrote(&b, ITEMS);
+    buf_init(&text, 2 * MEMORY_MAX);
+    buf_reserve(&text, MEMORY_MAX, &room);
+    memset(room, 'x', MEMORY_MAX);
+    buf_wrote(&text, MEMORY_MAX);
+    for (int i = 0; i < 2; i++) {
+        struct worker w = ready_worker(*state);
+        struct buf result;
+
+        call(&w, RELAY, NULL, "a.b x", false);
+        assert_calls(&w, "a.b", "x");
+        buf_init(&result, 2 * MEMORY_MAX);
+        wire_add_RESULT(&result, &(struct wire_RESULT){ .ok = i == 0, .error = i == 0 ? nil() : buf_bytes(&text),
+                                                        .reply = i == 0 ? buf_bytes(&b) : nil() });
+        tell(w.channel, &result);
+        assert_int_equal(hear(w.channel, &body), WIRE_MEMORY);
+        m = done(&w);
+        assert_int_equal(m.how, 2);
+        assert_int_equal(m.code, 6);
+        dismiss(*state, &w);
+    }
+    buf_fini(&b);
+    buf_fini(&text);
+}
+
+/* Each is what follows a frame's length: u8 number; u8 ok, bytes error, bytes reply, or what should have been that. */
+static void a_result_that_cannot_be_right_ends_the_worker(void **state)
+{
+    static const struct { uint32_t size; const char *body; } cases[] = {
+        { 1, "\x1d" }, /* empty */
+        { 4, "\x1d\1\0\0" }, /* cut in the error's length */
+        { 8, "\x1d\0\5\0\0\0no" }, /* cut in the error */
+        { 6, "\x1d\1\0\0\0\0" }, /* cut before the reply */
+        { 11, "\x1d\1\0\0\0\0\0\0\0\0\0" }, /* a byte too long */
+        { 10, "\x1d\2\0\0\0\0\0\0\0\0" }, /* neither ok nor failed */
+        { 10, "\x1d\0\0\0\0\0\0\0\0\0" }, /* failed without an error */
+        { 13, "\x1d\0\2\0\0\0no\1\0\0\0\0" }, /* failed with a reply */
+        { 12, "\x1d\1\2\0\0\0no\0\0\0\0" }, /* ok with an error */
+        { 11, "\x1d\1\0\0\0\0\1\0\0\0\x08" }, /* a reply of no known kind */
+        { 15, "\x1d\1\0\0\0\0\5\0\0\0\6\xff\xff\xff\xff" }, /* an array of 4294967295 items */
+        { 16, "\x1d\1\0\0\0\0\6\0\0\0\7\1\0\0\0\0" }, /* a map with half a pair */
+        { 12, "\x1d\1\0\0\0\0\2\0\0\0\0\0" }, /* two replies */
+        { 6, "\x1a\0\0\0\0\0" }, /* the answer to another question */
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct worker w = ready_worker(*state);
+        struct buf b;
+
+        call(&w, RELAY, NULL, "a.b x", false);
+        assert_calls(&w, "a.b", "x");
+        buf_init(&b, 1000);
+        buf_add_u32(&b, cases[i].size);
+        buf_add(&b, cases[i].body, cases[i].size);
+        tell(w.channel, &b);
+        assert_dies(*state, &w, NULL, 0);
+    }
+}
+
+/* A graft of its own beside the zoo. */
+struct guest {
+    struct tree tree; /* its template, the zoo's zygote */
+    int pidfd;
+    struct bytes manifest; /* until the next message */
+};
+
+static struct guest load_guest(const struct tree *t, const char *name, const char *source)
+{
+    struct guest g = { .tree = { .zygote = t->zygote } };
+    struct wire_MANIFEST m;
+    struct bytes body;
+    int file = build(name, source);
+
+    g.tree.template = spawn_template(t->zygote, file, &g.pidfd);
+    close(file);
+    assert_int_equal(take(g.tree.template, &body, NULL), WIRE_MANIFEST);
+    assert_true(wire_read_MANIFEST(body, &m));
+    g.manifest = m.text;
+    return g;
+}
+
+static void unload_guest(struct guest *g)
+{
+    struct bytes body;
+
+    close(g->tree.template);
+    assert_int_equal(take(g->tree.zygote, &body, NULL), WIRE_OBITUARY);
+    close(g->pidfd);
+}
+
+/* grafts/market, with this test as its bank: the first account cannot pay; the second one can, then cannot either. */
+static void the_market_asks_a_second_account(void **state)
+{
+    struct guest g = load_guest(*state, "market", "#include <grafts/market/market.c>\n");
+    size_t count;
+    uint16_t buy = find_function(g.manifest, "buy", &count);
+    struct worker w = ready_worker(&g.tree);
+    struct wire_DONE m;
+    struct buf b;
+
+    buf_init(&b, 100);
+    add_number(&b, VALUE_I64, 50);
+    for (int i = 0; i < 2; i++) {
+        call_index(&w, buy, NULL, "lamp ada acct:ada acct:joint", false);
+        assert_reads(&w, "price:lamp", "250");
+        assert_reads(&w, "stock:lamp", "3");
+        assert_puts(&w, "stock:lamp", "2");
+        assert_reads(&w, "owned:ada:lamp", "0");
+        assert_puts(&w, "owned:ada:lamp", "1");
+        assert_calls(&w, "bank.transfer", "acct:ada acct:market 250");
+        answer_call(&w, "ABORTED bank.transfer: insufficient funds", nil());
+        assert_calls(&w, "bank.transfer", "acct:joint acct:market 250");
+        answer_call(&w, i == 0 ? "" : "ABORTED bank.transfer: empty", i == 0 ? buf_bytes(&b) : nil());
+        m = done(&w);
+        assert_int_equal(m.how, i);
+    }
+    assert_text(m.text, "nobody paid: ABORTED bank.transfer: empty");
+    buf_fini(&b);
+    dismiss(&g.tree, &w);
+    unload_guest(&g);
+}
+
+static void a_graft_built_for_the_first_abi_loads(void **state)
+{
+    struct guest g = load_guest(*state, "first", "#include <graft.h>\n#undef GRAFT_ABI\n#define GRAFT_ABI 1\n"
+                                                 "GRAFT_MODULE(\"first\", \"1\", \"\");\n"
+                                                 "GRAFT_FUNCTION(f, \"\") { return graft_reply_i64(call, 1); }\n");
+    struct worker w;
+
+    assert_non_null(memmem(g.manifest.data, g.manifest.len, "module\t1\tfirst", 14));
+    w = ready_worker(&g.tree);
+    call_index(&w, 0, NULL, "", false);
+    assert_replied(done(&w), VALUE_I64, NULL, 1);
+    dismiss(&g.tree, &w);
+    unload_guest(&g);
 }
 
 static void the_same_seed_draws_the_same_bytes(void **state)
@@ -869,6 +1309,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_write_in_a_readonly_call_does_not_return, set_up, tear_down),
         cmocka_unit_test_setup_teardown(failures_are_told_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nested_replies_are_whole_values, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_nested_reply_of_each_kind_arrives, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_nested_failure_is_told_and_survived, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nothing_known_of_keys_outlives_a_nested_call, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_scan_looks_again_after_a_nested_call, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(too_large_a_nested_call_is_not_sent, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_nested_reply_too_large_for_the_memory_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_result_that_cannot_be_right_ends_the_worker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_market_asks_a_second_account, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_graft_built_for_the_first_abi_loads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_same_seed_draws_the_same_bytes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(faults_end_with_last_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forbidden_system_calls_kill, set_up, tear_down),

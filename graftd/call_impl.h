@@ -1,0 +1,89 @@
+/*
+ * What call.c, call_key.c, call_run.c and call_nest.c share, and nobody else sees.
+ *
+ *     call.c       a call's life: beginning, commit, abort, retry, end      call_run.c   while the graft runs: messages, deadlines
+ *     call_key.c   declared keys and arguments, and the message that starts   call_nest.c  calls inside calls
+ */
+#ifndef GRAFTD_CALL_IMPL_H
+#define GRAFTD_CALL_IMPL_H
+
+#include "graftd/call.h"
+#include "graftd/hold.h"
+#include "graftd/hostcall.h"
+#include "graftd/registry.h"
+#include "lib/state.h"
+
+/* What is true in a state:
+ *                worker   txn     deadline timer
+ *     QUEUED     no       no      only with a TIMEOUT
+ *     FETCHING   yes      open    runs
+ *     RUNNING    yes      open    runs
+ *     COMMITTING no       given   stopped
+ *     ABORTING   no       given   stopped        nested: still the holder's, being taken back to the mark
+ *     DONE       no       no      freed */
+enum call_state { QUEUED, FETCHING, RUNNING, COMMITTING, ABORTING, DONE };
+
+enum {
+    LABEL_MAX = 2 * MANIFEST_NAME_MAX + 2,
+};
+
+struct call {
+    struct list link; /* core->calls */
+    struct core *core;
+    const struct call_events *events;
+    void *owner;
+    unsigned state;
+    struct graft *graft; /* held */
+    const struct manifest_function *function;
+    struct call_request request;
+    struct principal who;
+    struct worker *worker;
+    bool tainted; /* the worker spoke before it was asked: not one to give back */
+    struct worker_wait wait;
+    struct hold own, *hold; /* hold: own, or whose transaction this call is nested in */
+    struct hold_frame frame;
+    uint64_t txn_id;
+    uint32_t nested; /* its number in the history of the transaction that it is nested in; 0: not told */
+    struct hostcall_context host;
+    struct port_timer *timer;
+    int64_t begun_us;
+    int64_t wall_begin_ms, wall_end_ms; /* monotonic; end 0: no deadline yet */
+    uint64_t wall_limit_ms, cpu_limit_ms;
+    uint64_t cpu_before_us, cpu_us;
+    unsigned attempts; /* begun again so often, after it lost a deadlock */
+    bool retrying;     /* ABORTING, and then from the beginning */
+    size_t *order;     /* declared keys, sorted; fetched so far: */
+    size_t fetched;
+    struct call *child;       /* the nested call that the worker waits for */
+    struct bytes *child_args; /* owned; the bytes lie in the message that is held */
+    bool child_ended, starting_child;
+    uint64_t children_cpu_us; /* of nested calls that have ended */
+    struct buf child_answer;  /* RESULT, ready to be sent */
+    struct failure why;
+    struct buf reply;
+    char label[LABEL_MAX];
+};
+
+/* call.c */
+void call_move(struct call *c, enum call_state next);
+void call_abort(struct call *c);  /* c->why says why */
+void call_commit(struct call *c); /* the run went well, the reply is there */
+void call_woken(void *call);
+uint64_t call_measure(struct call *c); /* CPU time so far, nested calls included, microseconds */
+
+/* call_key.c */
+enum err call_check_keys(struct call *c);
+enum err call_sort_keys(struct call *c);
+void call_fetch(struct call *c);
+
+/* call_run.c */
+extern const struct worker_events call_worker_events;
+void call_watch_deadlines(struct call *c);
+
+/* call_nest.c */
+/* The worker asks for a nested call. False: it is under way; the same message comes again when it has ended. */
+bool call_nest(struct call *c, struct bytes body);
+/* Ends a nested call without a word: the transaction that it works in goes as a whole. Harmless without one. */
+void call_nest_drop(struct call *c);
+
+#endif

@@ -1,0 +1,138 @@
+/* A call's declared keys: checked, locked in one order, read; and the message that starts the run. */
+#include "graftd/call_impl.h"
+
+#include "lib/wire.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static const struct call *sorting; /* qsort has no context; the loop is one thread */
+
+static int by_key(const void *a, const void *b)
+{
+    return bytes_compare(sorting->request.keys[*(const size_t *)a], sorting->request.keys[*(const size_t *)b]);
+}
+
+enum err call_sort_keys(struct call *c)
+{
+    if (c->request.key_count == 0)
+        return OK;
+    c->order = calloc(c->request.key_count, sizeof *c->order);
+    if (c->order == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < c->request.key_count; i++)
+        c->order[i] = i;
+    sorting = c;
+    qsort(c->order, c->request.key_count, sizeof *c->order, by_key);
+    return OK;
+}
+
+enum err call_check_keys(struct call *c)
+{
+    char shown[64], where[256];
+    struct place place;
+
+    for (size_t i = 0; i < c->request.key_count; i++) {
+        struct bytes key = c->request.keys[i];
+        if (key.len == 0 || key.len > c->host.bounds->key_max)
+            return fail(&c->why, ERR_BADARG, "cannot be called: key %zu has %zu bytes; 1 to %" PRIu64 " are allowed", i,
+                        key.len, c->host.bounds->key_max);
+        if (!grant_may(c->graft->grant, GRANT_KV_READ, key, &place))
+            return fail(&c->why, ERR_DENIED, "may not be given the key \"%s\": %s%s",
+                        bytes_show(key, shown, sizeof shown),
+                        place.line == 0 ? "no rule allows it to read it" : place_show(place, where, sizeof where),
+                        place.line == 0 ? "" : " denies it");
+    }
+    return OK;
+}
+
+static enum err add_keys(struct call *c, struct buf *keys)
+{
+    enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
+    enum err err = buf_add_u32(keys, (uint32_t)c->request.key_count);
+
+    for (size_t i = 0; i < c->request.key_count && err == OK; i++) {
+        struct bytes value = { NULL, 0 };
+        enum err got = txn_get(c->hold->txn, c->request.keys[i], mode, &value, &c->why);
+        if (got != OK && got != ERR_ABSENT)
+            return got;
+        if ((err = buf_add_bytes(keys, c->request.keys[i])) == OK && (err = buf_add_u8(keys, got == OK)) == OK)
+            err = buf_add_bytes(keys, value);
+    }
+    return err == OK ? OK
+                     : fail(&c->why, ERR_LIMIT, "was called with keys whose values are larger than %d bytes together",
+                            WIRE_FRAME_MAX);
+}
+
+static enum err add_args(struct call *c, struct buf *args)
+{
+    enum err err = buf_add_u32(args, (uint32_t)c->request.arg_count);
+
+    for (size_t i = 0; i < c->request.arg_count && err == OK; i++)
+        err = buf_add_bytes(args, c->request.args[i]);
+    return err == OK
+               ? OK
+               : fail(&c->why, ERR_LIMIT, "was called with arguments larger than %d bytes together", WIRE_FRAME_MAX);
+}
+
+static enum err send_call(struct call *c)
+{
+    struct port *port = c->core->port;
+    uint8_t seed[WIRE_SEED];
+    struct wire_CALL m = {
+        .txn = c->txn_id,
+        .function = (uint16_t)c->request.function,
+        .readonly = c->host.readonly,
+        .now_us = (uint64_t)c->begun_us,
+        .seed = bytes_of(seed, sizeof seed),
+        .uid = c->who.uid,
+    };
+    struct buf keys, args, frame;
+    enum err err;
+
+    buf_init(&keys, WIRE_FRAME_MAX);
+    buf_init(&args, WIRE_FRAME_MAX);
+    buf_init(&frame, WIRE_FRAME_MAX + WIRE_HEAD);
+    if ((err = add_keys(c, &keys)) == OK && (err = add_args(c, &args)) == OK) {
+        m.keys = buf_bytes(&keys);
+        m.args = buf_bytes(&args);
+        port->ops->random(port, seed, sizeof seed);
+        err = wire_add_CALL(&frame, &m);
+        if (err == OK)
+            err = port->ops->process_send(worker_process(c->worker), buf_bytes(&frame));
+        if (err != OK)
+            fail(&c->why, ERR_LIMIT, "was called with keys and arguments larger than %d bytes together",
+                 WIRE_FRAME_MAX);
+    }
+    buf_fini(&keys);
+    buf_fini(&args);
+    buf_fini(&frame);
+    return err;
+}
+
+void call_fetch(struct call *c)
+{
+    enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
+    enum err err = OK;
+
+    while (c->fetched < c->request.key_count) {
+        struct bytes value;
+        err = txn_get(c->hold->txn, c->request.keys[c->order[c->fetched]], mode, &value, &c->why);
+        if (err != OK && err != ERR_ABSENT)
+            break;
+        c->fetched++;
+        err = OK;
+    }
+    if (err == OK)
+        err = send_call(c);
+    if (err == ERR_WAIT)
+        return;
+    if (err != OK) {
+        fail(&c->why, err, "%s", err_sentence(err));
+        call_abort(c);
+        return;
+    }
+    c->cpu_before_us = c->core->port->ops->process_cpu_us(worker_process(c->worker));
+    call_move(c, RUNNING);
+    call_watch_deadlines(c);
+}

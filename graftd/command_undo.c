@@ -1,0 +1,445 @@
+/*
+ * TXN UNDO and REDO: taking back what was committed, by a new transaction (T9).
+ *
+ *     (find) → ask what builds on it → read the effects of each → lock, compare, put back → commit, or end a dry run
+ *
+ * What builds on it is asked before anything is locked, so it is true of the past alone. What came in since is met by its
+ * effects: each key must still hold what the effect made of it, seen under its lock; else nothing is undone, and it asks
+ * anew once that is on disk (an abort ends no earlier than what it has read), for which there is a bound. With CASCADE
+ * all of them are taken back, newest first, each told in the history as a transaction of its own, and all commit together.
+ */
+#include "graftd/command.h"
+#include "graftd/history.h"
+#include "graftd/session.h"
+#include "lib/check.h"
+#include "lib/resp.h"
+
+#include <stdlib.h>
+
+enum {
+    CASCADE_MAX = 1000,                /* transactions taken back at once */
+    UNDO_BYTES_MAX = 64 * 1024 * 1024, /* of their effects */
+    DEPENDENTS_SHOWN = 8,              /* in a sentence */
+    RETRY_MAX = 20, /* times that it begins anew, unseen: after a deadlock, or when others came in between */
+    KEY_SHOWN = 64,
+};
+
+/* One that is taken back. */
+struct undone {
+    uint64_t id, by;            /* by: the transaction that the history will tell of; 0: not begun */
+    struct store_request shown; /* owns its effects */
+};
+
+struct undo {
+    struct request *r;
+    uint64_t target;
+    bool cascade, trial, redo;
+    struct undone *list; /* owned; newest first, the target is the last */
+    size_t count, loaded;
+    size_t bytes;
+    struct txn *txn;
+    bool running;     /* txn is ours to go on with */
+    size_t at, taken; /* list[at] is being taken back, so many of its effects have been */
+    bool stale;       /* a key does not hold what it should */
+    bool again;
+    unsigned retries;
+};
+
+static void undo_free(struct undo *u)
+{
+    for (size_t i = 0; i < u->loaded; i++)
+        store_request_fini(&u->list[i].shown);
+    free(u->list);
+    free(u);
+}
+
+static void undo_fail(struct undo *u, const struct failure *why)
+{
+    struct request *r = u->r;
+
+    r->undo = NULL;
+    undo_free(u);
+    request_fail(r, why);
+}
+
+static const char *name_of(const struct undo *u) { return u->redo ? "redone" : "undone"; }
+
+/* True: the store said no, or nobody waits any more; u is gone. */
+static bool ask_failed(struct undo *u, const struct store_request *s)
+{
+    struct failure why = { 0 };
+
+    if (s->why.err == OK && u->r->client != NULL)
+        return false;
+    if (s->why.err == OK)
+        fail(&why, ERR_LOST, "its client hung up");
+    else
+        fail(&why, s->why.err == ERR_ABSENT ? ERR_COMMAND : s->why.err, "%s", s->why.text);
+    store_request_fini(&u->r->store);
+    undo_fail(u, &why);
+    return true;
+}
+
+/* ---- putting back ---- */
+
+static void undo_ask(struct undo *u);
+
+static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
+{
+    struct undo *u = owner;
+    struct request *r = u->r;
+
+    (void)undone;
+    u->txn = NULL;
+    if (u->again) {
+        u->again = false;
+        undo_ask(u);
+        return;
+    }
+    if (why->err != OK && why->err != ERR_TRIED) {
+        undo_fail(u, why);
+        return;
+    }
+    r->undo = NULL;
+    undo_free(u);
+    request_done(r);
+}
+
+static enum err refuse_changed(struct undo *u, const struct undone *d, struct bytes key, struct failure *why)
+{
+    char shown[KEY_SHOWN];
+
+    u->stale = true;
+    return fail(
+        why, ERR_CONFLICT,
+        "transaction %llu cannot be %s: \"%s\" no longer holds what transaction %llu made of it; look with BLAME",
+        (unsigned long long)u->target, name_of(u), bytes_show(key, shown, sizeof shown), (unsigned long long)d->id);
+}
+
+static enum err put_back(struct undo *u, const struct undone *d, const struct store_effect *e, struct failure *why)
+{
+    struct bytes now = { NULL, 0 };
+    enum err err = txn_get(u->txn, e->key, LOCK_EXCLUSIVE, &now, why);
+
+    if (err != OK && err != ERR_ABSENT)
+        return err;
+    if ((err == OK) != e->after.present || (err == OK && !bytes_equal(now, e->after.value)))
+        return refuse_changed(u, d, e->key, why);
+    if (e->before.present)
+        return txn_put(u->txn, e->key, e->before.value, why);
+    return e->after.present ? txn_delete(u->txn, e->key, why) : OK;
+}
+
+static enum err step(struct undo *u, struct failure *why)
+{
+    for (; u->at < u->count; u->at++, u->taken = 0) {
+        struct undone *d = &u->list[u->at];
+        enum err err = d->by != 0 ? OK : txn_undoes(u->txn, d->id, &d->by);
+        for (; u->taken < d->shown.effect_count && err == OK; u->taken += err == OK)
+            err = put_back(u, d, &d->shown.effects[d->shown.effect_count - 1 - u->taken], why);
+        if (err != OK)
+            return err;
+    }
+    return OK;
+}
+
+/* {undone: [{id, by}], effects: […]} */
+static enum err add_reply(struct undo *u)
+{
+    struct request *r = u->r;
+
+    resp_add_map(&r->reply, 2, r->proto);
+    resp_add_bulk_str(&r->reply, "undone");
+    resp_add_array(&r->reply, u->count);
+    for (size_t i = 0; i < u->count; i++) {
+        resp_add_map(&r->reply, 2, r->proto);
+        history_add_number(r, "id", u->list[i].id);
+        resp_add_bulk_str(&r->reply, "by");
+        if (u->trial)
+            resp_add_nil(&r->reply, r->proto);
+        else
+            resp_add_i64(&r->reply, (int64_t)u->list[i].by);
+    }
+    resp_add_bulk_str(&r->reply, "effects");
+    return history_add_effects_of(r, u->txn);
+}
+
+static void run(struct undo *u)
+{
+    struct port *port = u->r->core->port;
+    struct failure why = { 0 };
+    enum err err = step(u, &why);
+    int64_t now = port_wall_us(port);
+
+    if (err == ERR_WAIT)
+        return;
+    if (err == OK)
+        err = add_reply(u);
+    u->running = false;
+    if ((err == ERR_DEADLOCK || u->stale) && u->retries++ < RETRY_MAX) {
+        u->again = true;
+        txn_abort(u->txn, NULL, now, 0);
+    } else if (err == OK && !u->trial) {
+        txn_commit(u->txn, now, 0);
+        request_decided(u->r);
+    } else {
+        if (err == OK)
+            err = ERR_TRIED;
+        fail(&why, err, "%s", err_sentence(err));
+        txn_abort(u->txn, &why, now, 0);
+    }
+}
+
+static void txn_wakes(void *owner)
+{
+    struct undo *u = owner;
+
+    if (u->running)
+        run(u);
+}
+
+static const struct txn_events undo_events = { .wake = txn_wakes, .ended = txn_ended };
+
+static void undo_begin(struct undo *u)
+{
+    struct request *r = u->r;
+    const struct principal *who = request_principal(r);
+    struct txn_origin origin = { .function = u->redo ? "TXN REDO" : "TXN UNDO",
+                                 .uid = who->uid,
+                                 .gid = who->gid,
+                                 .pid = (uint32_t)who->pid,
+                                 .whole = true };
+    struct failure why = { 0 };
+    enum err err = txn_begin(r->core->txns, &origin, &undo_events, u, port_wall_us(r->core->port), &u->txn);
+
+    if (err != OK) {
+        fail(&why, err, "cannot begin a transaction: %s", err_sentence(err));
+        undo_fail(u, &why);
+        return;
+    }
+    u->running = true;
+    run(u);
+}
+
+/* ---- what is to be taken back ---- */
+
+static void undo_load(struct undo *u);
+
+static enum err check_shown(struct undo *u, const struct undone *d, struct failure *why)
+{
+    const struct store_request *s = &d->shown;
+    unsigned long long id = d->id;
+
+    if (s->row_count > 0 && s->rows[0].effect_count == 0)
+        return fail(why, ERR_COMMAND, "transaction %llu cannot be %s: it changed nothing", id, name_of(u));
+    if (s->row_count == 0 || s->effect_count == 0)
+        return fail(why, ERR_COMMAND, "transaction %llu cannot be %s: what it changed is no longer kept in the history",
+                    id, name_of(u));
+    for (size_t i = 0; i < s->effect_count; i++)
+        u->bytes += s->effects[i].key.len + s->effects[i].before.value.len + s->effects[i].after.value.len;
+    if (u->bytes > UNDO_BYTES_MAX)
+        return fail(why, ERR_LIMIT, "too much would be taken back at once: more than %d bytes. limit=%d",
+                    UNDO_BYTES_MAX, UNDO_BYTES_MAX);
+    return OK;
+}
+
+static void show_done(struct store_request *s)
+{
+    struct undo *u = s->owner;
+    struct undone *d = &u->list[u->loaded++];
+    struct failure why = { 0 };
+
+    if (ask_failed(u, s))
+        return;
+    if (check_shown(u, d, &why) != OK) {
+        undo_fail(u, &why);
+        return;
+    }
+    undo_load(u);
+}
+
+static void undo_load(struct undo *u)
+{
+    struct store *store = u->r->core->store;
+    struct undone *d = &u->list[u->loaded];
+
+    if (u->loaded == u->count) {
+        undo_begin(u);
+        return;
+    }
+    d->shown = (struct store_request){ .kind = STORE_SHOW, .txn = d->id, .done = show_done, .owner = u };
+    store->ops->submit(store, &d->shown);
+}
+
+static const char *row_name(const struct store_row *row, char out[KEY_SHOWN])
+{
+    struct buf name;
+
+    buf_init(&name, KEY_SHOWN - 1);
+    buf_addf(&name, "%s%s%s", row->graft != NULL ? row->graft : "", row->graft != NULL ? "." : "",
+             row->function != NULL ? row->function : "");
+    bytes_show(buf_bytes(&name), out, KEY_SHOWN);
+    buf_fini(&name);
+    return out;
+}
+
+static void refuse_dependents(struct undo *u)
+{
+    const struct store_request *s = &u->r->store;
+    struct failure why = { 0 };
+    struct buf list;
+    char name[KEY_SHOWN];
+
+    buf_init(&list, FAILURE_TEXT_MAX);
+    for (size_t i = 0; i < s->row_count && i < DEPENDENTS_SHOWN; i++)
+        buf_addf(&list, "%s%llu (%s)", i == 0 ? "" : ", ", (unsigned long long)s->rows[i].txn,
+                 row_name(&s->rows[i], name));
+    if (s->row_count > DEPENDENTS_SHOWN)
+        buf_addf(&list, " and %zu more", s->row_count - DEPENDENTS_SHOWN);
+    fail(&why, ERR_CONFLICT,
+         "transaction %llu cannot be %s alone: %.*s %s on it; CASCADE takes %s back, too. dependents=%zu",
+         (unsigned long long)u->target, name_of(u), (int)buf_len(&list), (const char *)buf_bytes(&list).data,
+         s->row_count == 1 ? "builds" : "build", s->row_count == 1 ? "it" : "them", s->row_count);
+    buf_fini(&list);
+    store_request_fini(&u->r->store);
+    undo_fail(u, &why);
+}
+
+static void dependents_done(struct store_request *s)
+{
+    struct request *r = s->owner;
+    struct undo *u = r->undo;
+    struct failure why = { 0 };
+
+    if (ask_failed(u, s))
+        return;
+    if (s->row_count > 0 && !u->cascade) {
+        refuse_dependents(u);
+        return;
+    }
+    if (s->row_count >= CASCADE_MAX)
+        fail(&why, ERR_LIMIT, "%zu transactions build on transaction %llu; at most %d are taken back at once. limit=%d",
+             s->row_count, (unsigned long long)u->target, CASCADE_MAX - 1, CASCADE_MAX - 1);
+    else if ((u->list = calloc(s->row_count + 1, sizeof *u->list)) == NULL)
+        fail(&why, ERR_NOMEM, "no memory for an undo");
+    if (why.err != OK) {
+        store_request_fini(s);
+        undo_fail(u, &why);
+        return;
+    }
+    for (size_t i = 0; i < s->row_count; i++)
+        u->list[u->count++].id = s->rows[i].txn;
+    u->list[u->count++].id = u->target;
+    store_request_fini(s);
+    undo_load(u);
+}
+
+/* From the beginning, also after a deadlock: others may have committed meanwhile. */
+static void undo_ask(struct undo *u)
+{
+    struct request *r = u->r;
+
+    for (size_t i = 0; i < u->loaded; i++)
+        store_request_fini(&u->list[i].shown);
+    free(u->list);
+    u->list = NULL;
+    u->stale = false;
+    u->count = u->loaded = u->bytes = u->at = u->taken = 0;
+    buf_clear(&r->reply);
+    r->store = (struct store_request){ .kind = STORE_DEPENDENTS, .txn = u->target };
+    history_ask(r, dependents_done);
+}
+
+/* What is redone is what undid it. */
+static void find_done(struct store_request *s)
+{
+    struct request *r = s->owner;
+    struct undo *u = r->undo;
+    struct failure why = { 0 };
+    const struct store_row *row = s->rows;
+
+    if (ask_failed(u, s))
+        return;
+    if (s->row_count == 0 || row->txn != u->target)
+        fail(&why, ERR_COMMAND, "transaction %llu is not in the history: it changed nothing, is too old, or never was",
+             (unsigned long long)u->target);
+    else if (row->undone_by != 0)
+        u->target = row->undone_by;
+    else if (row->undoes == 0)
+        fail(&why, ERR_COMMAND, "transaction %llu was not undone; there is nothing to redo",
+             (unsigned long long)u->target);
+    store_request_fini(s);
+    if (why.err != OK)
+        undo_fail(u, &why);
+    else
+        undo_ask(u);
+}
+
+static void undo_find(struct undo *u)
+{
+    struct request *r = u->r;
+
+    r->store = history_row(u->target);
+    history_ask(r, find_done);
+}
+
+/* Its client hung up: what is asked of the store ends by itself, see ask_failed. */
+static void undo_lost(struct request *r)
+{
+    struct undo *u = r->undo;
+    struct failure why = { 0 };
+
+    if (u == NULL)
+        return;
+    u->again = false;
+    if (!u->running)
+        return;
+    u->running = false;
+    fail(&why, ERR_LOST, "its client hung up");
+    txn_abort(u->txn, &why, port_wall_us(r->core->port), 0);
+}
+
+static void undo(struct request *r, bool redo)
+{
+    struct undo *u;
+    struct hold *hold = NULL;
+    uint64_t id;
+    bool cascade = false, trial = false;
+
+    if (r->argc < 3 || !history_id(r->argv[2], &id)) {
+        command_usage(r);
+        return;
+    }
+    for (size_t i = 3; i < r->argc; i++) {
+        bool *flag = arg_is(r->argv[i], "CASCADE") ? &cascade : arg_is(r->argv[i], "DRYRUN") ? &trial : NULL;
+        if (flag == NULL || *flag) {
+            command_usage(r);
+            return;
+        }
+        *flag = true;
+    }
+    if (!command_may(r, RIGHT_UNDO, bytes_of(NULL, 0)))
+        return;
+    if (!session_enter(r, &hold))
+        return;
+    if (hold != NULL) {
+        request_error(r, ERR_BADARG, "TXN %s is a transaction of its own; COMMIT or ROLLBACK first",
+                      redo ? "REDO" : "UNDO");
+        return;
+    }
+    u = calloc(1, sizeof *u);
+    if (u == NULL) {
+        request_error(r, ERR_NOMEM, "no memory for an undo");
+        return;
+    }
+    *u = (struct undo){ .r = r, .target = id, .cascade = cascade, .trial = trial, .redo = redo };
+    r->undo = u;
+    r->cancel = undo_lost;
+    if (redo)
+        undo_find(u);
+    else
+        undo_ask(u);
+}
+
+void history_undo(struct request *r) { undo(r, false); }
+void history_redo(struct request *r) { undo(r, true); }

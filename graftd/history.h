@@ -1,0 +1,31 @@
+/*
+ * What the commands that look into the past share: asking the store, and telling effects.
+ */
+#ifndef GRAFTD_HISTORY_H
+#define GRAFTD_HISTORY_H
+
+#include "graftd/client.h"
+
+/* Submits r->store; done() follows, with r as its owner. */
+void history_ask(struct request *r, void (*done)(struct store_request *));
+/* True: the store said no, or nobody reads the reply any more; the request has failed and may be gone. */
+bool history_failed(struct request *r);
+/* A number from 1 on. */
+bool history_id(struct bytes word, uint64_t *id);
+/* Asks for its row alone, whatever its effects weigh. The answer may be the row of an older one. */
+struct store_request history_row(uint64_t id);
+
+/* Fields of a reply that is a map; a text of NULL is nil. */
+void history_add_text(struct request *r, const char *name, const char *value);
+void history_add_number(struct request *r, const char *name, uint64_t value);
+void history_add_ms(struct request *r, const char *name, uint64_t us);
+/* A map: seq, resource, key, before, after. ERR_LIMIT, ERR_NOMEM. */
+enum err history_add_effect(struct request *r, uint64_t seq, const struct store_effect *e);
+/* An array of what t did so far. ERR_LIMIT: it is not all in memory, or too much; ERR_NOMEM. */
+enum err history_add_effects_of(struct request *r, const struct txn *t);
+
+/* TXN UNDO and REDO (command_undo.c). */
+void history_undo(struct request *r);
+void history_redo(struct request *r);
+
+#endif
