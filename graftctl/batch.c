@@ -1,7 +1,6 @@
 #include "graftctl/batch.h"
 
 #include "graftctl/ask.h"
-#include "graftctl/show.h"
 #include "graftctl/table.h"
 #include "lib/utf8.h"
 

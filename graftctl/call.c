@@ -6,7 +6,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static enum outcome read_options(const struct invocation *in, struct batch_options *o)
 {

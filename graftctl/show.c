@@ -279,6 +279,28 @@ static enum outcome show_table(const graft_reply *reply, size_t columns)
     return outcome_of(err);
 }
 
+/* A text of many lines, as it is but safe for a terminal when it goes there. */
+static enum outcome show_lines(struct bytes text)
+{
+    bool people = table_for_people();
+    const char *p = text.data, *end;
+    enum outcome outcome = OUTCOME_DONE;
+    size_t left = text.len, n;
+
+    while (people && left > 0 && outcome == OUTCOME_DONE) {
+        end = memchr(p, '\n', left);
+        n = end == NULL ? left : (size_t)(end - p);
+        outcome = show_text(bytes_of(p, n > 0 && p[n - 1] == '\r' ? n - 1 : n));
+        p += n + (end != NULL);
+        left -= n + (end != NULL);
+    }
+    if (!people && left > 0)
+        fwrite(p, 1, left, stdout);
+    if (text.len == 0 || (!people && p[left - 1] != '\n'))
+        putchar('\n');
+    return outcome;
+}
+
 enum outcome show_reply(const graft_reply *reply)
 {
     size_t columns;
@@ -301,25 +323,4 @@ enum outcome show_text(struct bytes text)
     if (err == OK)
         err = buf_add_str(&out, "\n");
     return print_and_free(&out, err);
-}
-
-enum outcome show_lines(struct bytes text)
-{
-    bool people = table_for_people();
-    const char *p = text.data, *end;
-    enum outcome outcome = OUTCOME_DONE;
-    size_t left = text.len, n;
-
-    while (people && left > 0 && outcome == OUTCOME_DONE) {
-        end = memchr(p, '\n', left);
-        n = end == NULL ? left : (size_t)(end - p);
-        outcome = show_text(bytes_of(p, n > 0 && p[n - 1] == '\r' ? n - 1 : n));
-        p += n + (end != NULL);
-        left -= n + (end != NULL);
-    }
-    if (!people && left > 0)
-        fwrite(p, 1, left, stdout);
-    if (text.len == 0 || (!people && p[left - 1] != '\n'))
-        putchar('\n');
-    return outcome;
 }

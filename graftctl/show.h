@@ -34,8 +34,6 @@ enum outcome show_reply(const graft_reply *reply);
 enum outcome show_effects(const graft_reply *effects);
 /* One line. */
 enum outcome show_text(struct bytes text);
-/* A text of many lines, as it is but safe for a terminal when it goes there. */
-enum outcome show_lines(struct bytes text);
 
 /* The value of the field in the map, NULL when there is none. */
 const graft_reply *show_find(const graft_reply *map, const char *key);

@@ -254,7 +254,7 @@ void call_commit(struct call *c)
 
 /* ---- waking ---- */
 
-void call_woken(void *call)
+static void call_woken(void *call)
 {
     struct call *c = call;
 

@@ -2,12 +2,13 @@
  * One call, from arrival to exactly one reply.
  *
  *     QUEUED → FETCHING → RUNNING → COMMITTING → DONE
- *        └────────┴──────────┴────→ ABORTING ───→ DONE, or after a deadlock QUEUED again
+ *        ├────────┼──────────┼────→ ABORTING ───→ DONE, or after a deadlock QUEUED again
+ *        └────────┴──────────┴──────────────────→ DONE, when its holder drops it (call_discard)
  *
  *     QUEUED      waits for a worker
  *     FETCHING    has a worker; locks the declared keys, in one order, and reads their values
  *     RUNNING     the graft runs; host calls come and go; its deadlines tick
- *     COMMITTING  the run went well, the worker is given back, the transaction is in a batch
+ *     COMMITTING  the run went well, the worker is given back, the transaction is in a batch; a nested call is DONE at once
  *     ABORTING    something failed; the worker that ran it is dead to us, the transaction is being undone
  *
  * The first failure wins. Replies, deadlines, kills and deaths only record what happened and run the machine (W3). A
@@ -22,8 +23,6 @@
 enum {
     CALL_KEY_MAX = 1024, /* declared keys */
     CALL_ARG_MAX = 4096,
-    CALL_FACTS_MAX = 160, /* bytes of "cpu_ms=50 limit_ms=50" */
-    CALL_LOG_MAX = 100,   /* log lines of one call; later ones are dropped */
 };
 
 struct graft;

@@ -68,7 +68,6 @@ struct call {
 void call_move(struct call *c, enum call_state next);
 void call_abort(struct call *c);  /* c->why says why */
 void call_commit(struct call *c); /* the run went well, the reply is there */
-void call_woken(void *call);
 uint64_t call_measure(struct call *c); /* CPU time so far, nested calls included, microseconds */
 
 /* call_key.c */

@@ -24,6 +24,7 @@ struct client {
     struct session *session; /* NULL: it holds no transaction */
     struct list requests;    /* not answered yet, oldest first */
     size_t request_count;
+    size_t pending;      /* bytes of them and of their replies */
     bool ended;          /* the peer sends no more: closes when all that came was answered */
     bool quitting;       /* no further request is looked at; closes when all are answered */
     bool running, again; /* client_run is at work; and was asked for meanwhile */
@@ -39,6 +40,17 @@ static const struct resp_limits limits = {
 static void client_run(struct client *c);
 
 /* ---- requests ---- */
+
+/* Its reply has grown. */
+static void weigh(struct request *r)
+{
+    size_t weight = r->size + buf_len(&r->reply);
+
+    if (r->client == NULL || r->part_done != NULL)
+        return;
+    r->client->pending += weight - r->weight;
+    r->weight = weight;
+}
 
 /* One block: the request, its vector, the bytes. */
 static struct request *request_alloc(struct client *c, const struct bytes *argv, size_t argc, int proto)
@@ -61,7 +73,9 @@ static struct request *request_alloc(struct client *c, const struct bytes *argv,
             memcpy(to, argv[i].data, argv[i].len);
         to += argv[i].len;
     }
-    *r = (struct request){ .core = c->core, .client = c, .argv = copy, .argc = argc, .proto = proto };
+    *r = (struct request){
+        .core = c->core, .client = c, .argv = copy, .argc = argc, .proto = proto, .size = sizeof *r + vector + size
+    };
     buf_init(&r->reply, CLIENT_OUT_MAX);
     return r;
 }
@@ -74,14 +88,17 @@ static struct request *request_new(struct client *c, const struct resp_command *
         return NULL;
     list_push(&c->requests, &r->link);
     c->request_count++;
+    weigh(r);
     return r;
 }
 
 static void request_free(struct request *r)
 {
     list_remove(&r->link);
-    if (r->client != NULL)
+    if (r->client != NULL) {
         r->client->request_count--;
+        r->client->pending -= r->weight;
+    }
     buf_fini(&r->reply);
     free(r->keys);
     free(r);
@@ -130,6 +147,7 @@ static void settle(struct request *r)
 {
     bool first = !r->decided;
 
+    weigh(r);
     r->decided = true;
     if (first && r->client != NULL && r->client->session != NULL)
         session_rest(r->client->session, r);
@@ -151,6 +169,7 @@ void request_decided(struct request *r)
 void request_done(struct request *r)
 {
     CHECK(!r->done);
+    weigh(r);
     r->done = true;
     if (r->part_done != NULL) {
         r->decided = true;
@@ -229,8 +248,8 @@ static bool send_replies(struct client *c)
     while ((node = list_first(&c->requests)) != NULL) {
         struct request *r = list_entry(node, struct request, link);
         bool sent;
-        if (!r->done)
-            return true;
+        if (!r->done || c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX)
+            return true; /* it goes on when there is a reply, or the peer has read some */
         sent = r->reply.max > 0 && c->core->port->ops->stream_send(c->stream, buf_bytes(&r->reply)) == OK;
         request_free(r);
         if (!sent)
@@ -245,7 +264,8 @@ static bool may_begin(const struct client *c)
 
     if (c->quitting || c->request_count >= REQUEST_PIPELINE_MAX)
         return false;
-    if (c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX)
+    if (c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX ||
+        (last != NULL && c->pending > CLIENT_PENDING_MAX))
         return false;
     return last == NULL || list_entry(last, struct request, link)->decided;
 }
@@ -293,6 +313,7 @@ static bool begin_one(struct client *c)
 
 static void client_run(struct client *c)
 {
+    size_t before;
     bool fine;
 
     if (c->running) {
@@ -304,8 +325,9 @@ static void client_run(struct client *c)
         c->again = false;
         while (begin_one(c))
             ;
+        before = c->request_count;
         fine = send_replies(c);
-    } while (fine && c->again);
+    } while (fine && (c->again || c->request_count < before)); /* what was answered made room for more */
     c->running = false;
     if (!fine || ((c->quitting || c->ended) && list_empty(&c->requests))) {
         c->core->port->ops->stream_close(&c->stream);

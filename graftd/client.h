@@ -24,6 +24,7 @@ enum {
     REQUEST_INLINE_MAX = 64 * 1024,     /* bytes of an inline command */
     REQUEST_PIPELINE_MAX = 1024,        /* begun and not answered, of one connection; more wait in its buffer */
     CLIENT_READ_AHEAD_MAX = 256 * 1024, /* bytes taken in while a request runs */
+    CLIENT_PENDING_MAX = 1024 * 1024,      /* bytes of requests and replies in the works, before the next one begins */
     CLIENT_UNSENT_MAX = 1024 * 1024,    /* replies waiting to be read, before the next request is looked at */
     CLIENT_OUT_MAX = 256 * 1024 * 1024, /* bytes of replies; past it the client is closed */
     CLIENT_NAME_MAX = 64,
@@ -39,6 +40,7 @@ struct request {
     size_t argc;
     int proto;        /* 2 or 3 */
     struct buf reply; /* RESP */
+    size_t size, weight; /* bytes: of the request; of it and its reply, as counted in its client's pending */
     bool decided, done;
     void (*part_done)(
         struct request *);        /* it is a part of another request: told in place of its client; NULL: it is none */

@@ -12,13 +12,13 @@
 
 enum { RIGHT_NONE = -1, NAME_MAX_SHOWN = 64 };
 
-const struct command command_table[] = {
+static const struct command command_table[] = {
 #define COMMAND(name, args_min, args_max, right, handler, usage) \
     { name, usage, args_min, args_max, RIGHT_##right, handler },
 #include "graftd/command.def"
 #undef COMMAND
 };
-const size_t command_count = sizeof command_table / sizeof command_table[0];
+static const size_t command_count = sizeof command_table / sizeof command_table[0];
 
 bool arg_is(struct bytes arg, const char *word)
 {

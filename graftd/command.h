@@ -23,9 +23,6 @@ void command_run(struct request *r);
 #include "graftd/command.def"
 #undef COMMAND
 
-extern const struct command command_table[];
-extern const size_t command_count;
-
 /* For handlers. */
 bool arg_is(struct bytes arg, const char *word); /* in any case */
 /* True if the caller may; else the request has failed with NOPERM, which names the rule. */

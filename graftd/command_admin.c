@@ -6,7 +6,6 @@
 #include "lib/resp.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <strings.h>
 #include <unistd.h>
 

@@ -3,7 +3,6 @@
 #include "graftd/registry.h"
 #include "lib/resp.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static void add_text(struct request *r, const char *name, const char *value)

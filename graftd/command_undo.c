@@ -11,7 +11,6 @@
 #include "graftd/command.h"
 #include "graftd/history.h"
 #include "graftd/session.h"
-#include "lib/check.h"
 #include "lib/resp.h"
 
 #include <stdlib.h>

@@ -1,6 +1,5 @@
 #include "graftd/history.h"
 
-#include "graftd/command.h"
 #include "lib/resp.h"
 
 void history_ask(struct request *r, void (*done)(struct store_request *))

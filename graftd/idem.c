@@ -1,7 +1,6 @@
 #include "graftd/idem.h"
 
 #include "graftd/history.h"
-#include "lib/check.h"
 #include "lib/map.h"
 #include "lib/resp.h"
 #include "lib/value.h"

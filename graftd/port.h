@@ -48,7 +48,7 @@ struct stream_events {
     void (*data)(void *owner, struct buf *in);
     /* The peer will send no more (half-closed), but may still read. Once. */
     void (*ended)(void *owner);
-    /* All that was sent has left, after it had to wait. */
+    /* All that was sent has left, after it had to wait or was much. */
     void (*drained)(void *owner);
     /* The peer is gone, or does not read its replies. Once, last; the handle is gone when this returns. */
     void (*closed)(void *owner);

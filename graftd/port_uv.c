@@ -199,7 +199,7 @@ static void watch_event(uv_poll_t *handle, int status, int events)
         ready |= WATCH_READ;
     if (status < 0 || (events & UV_WRITABLE) != 0)
         ready |= WATCH_WRITE;
-    if (status < 0 || (events & UV_DISCONNECT) != 0)
+    if (status < 0 || (events & (UV_DISCONNECT | UV_PRIORITIZED)) != 0)
         ready |= WATCH_HANGUP;
     w->ready(w->owner, ready);
 }
@@ -223,8 +223,10 @@ enum err watch_new(struct port *p, int fd, watch_ready *ready, void *owner, stru
 
 void watch_set(struct watch *w, int events)
 {
-    int uv = ((events & WATCH_READ) != 0 ? UV_READABLE : 0) | ((events & WATCH_WRITE) != 0 ? UV_WRITABLE : 0) |
-             ((events & WATCH_HANGUP) != 0 ? UV_DISCONNECT : 0);
+    int uv =
+        ((events & WATCH_READ) != 0 ? UV_READABLE : 0) | ((events & WATCH_WRITE) != 0 ? UV_WRITABLE : 0) |
+        ((events & WATCH_HANGUP) != 0 ? UV_DISCONNECT : 0) |
+        ((events & WATCH_GONE) != 0 ? UV_PRIORITIZED : 0); /* which a Unix socket never has: only its loss is told */
 
     if (events == w->events)
         return;
@@ -312,7 +314,7 @@ static enum err zygote_open(struct port *p, const struct process_events *events,
     return process_open_zygote(p, real(p)->worker_program, real(p)->degraded, events, owner, out, why);
 }
 
-const struct port_ops port_uv_ops = {
+static const struct port_ops port_uv_ops = {
     .now_ms = now_ms,
     .wall_us = wall_us,
     .random = fill_random,

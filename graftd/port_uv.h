@@ -6,7 +6,8 @@
 
 #include "graftd/port.h"
 
-enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4 };
+/* HANGUP: the peer sends no more, or is gone. GONE: the latter alone, told as HANGUP. */
+enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4, WATCH_GONE = 8 };
 
 /* Readiness of one descriptor (borrowed: close it after watch_free). Level-triggered. */
 struct watch;
@@ -44,7 +45,6 @@ void port_uv_wake(void *port);
 enum err port_uv_signal(struct port *, int signum, void (*arrived)(void *owner, int signum), void *owner);
 
 /* What stream.c and process.c give to the table of functions. */
-extern const struct port_ops port_uv_ops;
 enum err stream_open(struct port *, int fd, size_t in_max, size_t out_max, const struct stream_events *, void *owner,
                      struct port_stream **out);
 struct buf *stream_in(struct port_stream *);

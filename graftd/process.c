@@ -97,9 +97,16 @@ static void bury(struct port_process *p)
 /* A killed worker is not heard any more; what a killed nursery reported of its children still counts. */
 static bool may_speak(const struct port_process *p) { return !p->killed || p->kind != WORKER; }
 
+/* An honest worker waits for its answer before it says more; what another says meanwhile waits, so that it cannot make
+ * the daemon hold more than one answer for it. The dead are heard to their end. */
+static bool owes_answer(const struct port_process *p)
+{
+    return p->kind == WORKER && !p->buried && buf_len(&p->out) > 0;
+}
+
 static void set_interest(struct port_process *p, bool writing)
 {
-    bool listening = !p->deaf && !p->held && may_speak(p);
+    bool listening = !p->deaf && !p->held && may_speak(p) && !owes_answer(p);
 
     watch_set(p->watch, (listening ? WATCH_READ : 0) | (writing ? WATCH_WRITE : 0));
 }
@@ -112,10 +119,11 @@ static void hear_no_more(struct port_process *p, const char *what)
         p->events->broken(p->owner, what);
 }
 
-static uint64_t child_pid(int pidfd)
+/* 0: not known, or reaped already. */
+static pid_t child_pid(int pidfd)
 {
     char path[64], line[256];
-    unsigned long pid = 0;
+    long pid = 0;
     FILE *f;
 
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
@@ -123,9 +131,9 @@ static uint64_t child_pid(int pidfd)
     if (f == NULL)
         return 0;
     while (pid == 0 && fgets(line, sizeof line, f) != NULL)
-        (void)sscanf(line, "Pid: %lu", &pid);
+        (void)sscanf(line, "Pid: %ld", &pid);
     fclose(f);
-    return pid;
+    return pid > 0 ? (pid_t)pid : 0;
 }
 
 static struct port_process *find_child(struct port_process *p, uint64_t id)
@@ -147,7 +155,7 @@ static bool child_born(struct port_process *p, struct bytes body, int *pidfd)
         return false;
     child->pidfd = *pidfd;
     *pidfd = -1;
-    child->pid = (pid_t)child_pid(child->pidfd);
+    child->pid = child_pid(child->pidfd);
     if (child->killed || child->pid == 0) /* without a pid its CPU time cannot be watched */
         process_kill(child);
     return true;
@@ -249,7 +257,7 @@ static void deliver(struct port_process *p)
     enum err err;
 
     p->in_message = true;
-    while (!p->killed && !p->deaf && !p->held) {
+    while (!p->killed && !p->deaf && !p->held && !owes_answer(p)) {
         err = wire_next(buf_bytes(&p->in), &number, &body, &used);
         if (err == ERR_AGAIN)
             break;
@@ -298,7 +306,7 @@ static bool read_channel(struct port_process *p)
 
 static bool hear(struct port_process *p)
 {
-    if (p->deaf || p->held || !may_speak(p))
+    if (p->deaf || p->held || !may_speak(p) || owes_answer(p))
         return false;
     return p->kind == WORKER ? read_channel(p) : read_nursery(p);
 }
@@ -331,6 +339,8 @@ static void write_out(struct port_process *p)
     }
     if (buf_len(&p->out) == 0 && p->out.cap > IN_KEEP_MAX)
         buf_fini(&p->out);
+    if (buf_len(&p->out) == 0 && buf_len(&p->in) > 0 && !p->in_message)
+        deliver(p); /* what it said before it had its answer */
     set_interest(p, blocked);
 }
 
@@ -343,6 +353,8 @@ static void process_flush(struct flush *flush)
         write_out(p);
         return;
     }
+    if (p->kind == WORKER && !p->in_message)
+        deliver(p);
     while (hear(p))
         ;
     if (!p->held) /* a message waits: its owner resumes or kills, and the death is told after the rest */

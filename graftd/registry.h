@@ -2,6 +2,7 @@
  * The grafts: loading, replacing, unloading, and which one a name means.
  *
  *     LOADING → READY → LEAVING → gone          LOADING, READY → FAILED → LEAVING → gone
+ *     LOADING → LEAVING, when its load was refused or only verified
  *
  * A load is answered when the graft's first worker is ready and the load is on disk; a restart loads the same grafts
  * again. With REPLACE the old version serves until the new one is ready, then leaves when its last call has ended. A graft

@@ -159,7 +159,8 @@ static void committed(struct session *s, const struct failure *why)
     session_free(s);
 }
 
-void session_tell(struct session *s, struct request *r)
+/* Why it was rolled back. */
+static void session_tell(struct session *s, struct request *r)
 {
     const char *next = s->client != NULL ? ": ROLLBACK ends it, then begin anew" : "";
     const char *space = s->facts[0] != '\0' ? " " : "";

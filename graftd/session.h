@@ -3,9 +3,9 @@
  *
  *     QUEUING → OPEN → COMMITTING → gone        QUEUING     after MULTI: requests are put aside
  *               OPEN → UNDOING → LOST → gone    OPEN        each request works in the transaction as a statement
- *                                               COMMITTING  in a batch; the connection goes on without it
- *                                               UNDOING     being rolled back
- *                                               LOST        rolled back unasked, until the client ends it
+ *     QUEUING → gone                            COMMITTING  in a batch; the connection goes on without it
+ *     UNDOING → OPEN, EXEC after a deadlock     UNDOING     being rolled back
+ *                                               LOST        rolled back; unasked: until the client ends it, else gone at once
  *
  * A statement that fails is taken back alone (T8). Its reply goes out at once: it holds only if the transaction
  * commits, and COMMIT is answered when that is as durable as promised (T2). Nobody is kept waiting for long: a

@@ -67,7 +67,6 @@ void session_give_commit(struct session *s, struct request *r);
 /* No transaction for r, for no fault of its client: what was sent behind it was meant for one, and must not run outside.
  * The connection is closed after the error. */
 void session_cannot(struct request *r, const struct failure *why);
-void session_tell(struct session *s, struct request *r); /* why it was rolled back */
 
 /* session_multi.c */
 void exec_again(struct session *s);

@@ -7,8 +7,6 @@
  */
 #include "graftd/port_uv.h"
 
-#include "lib/check.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -17,6 +15,7 @@
 
 enum {
     READ_CHUNK = 64 * 1024, /* bytes a time; the fairness between connections */
+    MUCH_OUT = 64 * 1024,   /* bytes; the owner is told when so many have left */
     LINGER_MS = 5000,       /* how long a closed stream may still write what it owes */
 };
 
@@ -41,7 +40,7 @@ static void set_interest(struct port_stream *s)
     if (!s->paused && !s->ended && s->linger == NULL)
         events |= WATCH_READ;
     if (s->ended)
-        events &= ~WATCH_HANGUP; /* told once: level-triggered, it would spin */
+        events = (events & ~WATCH_HANGUP) | WATCH_GONE; /* a half is told once: level-triggered, it would spin */
     if (s->blocked)
         events |= WATCH_WRITE;
     watch_set(s->watch, events);
@@ -73,13 +72,13 @@ static void stream_lost(struct port_stream *s)
 static void write_some(struct flush *flush)
 {
     struct port_stream *s = (struct port_stream *)((char *)flush - offsetof(struct port_stream, flush));
-    bool was_blocked;
+    bool much;
 
     if (s->failed) {
         stream_lost(s);
         return;
     }
-    was_blocked = s->blocked;
+    much = s->blocked || buf_len(&s->out) > MUCH_OUT;
     s->blocked = false;
     while (buf_len(&s->out) > 0) {
         struct bytes b = buf_bytes(&s->out);
@@ -101,7 +100,7 @@ static void write_some(struct flush *flush)
         return;
     }
     set_interest(s);
-    if (was_blocked && !s->blocked)
+    if (much && !s->blocked)
         s->events->drained(s->owner);
 }
 
@@ -147,7 +146,7 @@ static void stream_ready(void *owner, int events)
         stream_lost(s);
         return;
     }
-    if ((events & WATCH_HANGUP) != 0 && s->paused) {
+    if ((events & WATCH_HANGUP) != 0 && s->paused && !s->ended) {
         s->ended = true; /* half-closed while paused: what it sent before is read when resumed */
         set_interest(s);
         return;

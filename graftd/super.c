@@ -15,8 +15,11 @@ enum {
     BACKOFF_MS_MAX = 5000,
     WORKER_CPU_S = 60,      /* a worker older than this in CPU time is replaced between two calls, */
     WORKER_CPU_S_SLACK = 5, /* so that RLIMIT_CPU, this much above that and a call's limit, is met by runaways alone */
-    INTRODUCE_MS_MAX = 10000, /* a template must have said what its graft is */
-    WORDS_MAX = 256,          /* bytes kept of a worker's last words */
+    INTRODUCE_MS_MAX = 10000,  /* a template must have said what its graft is */
+    START_LOG_LINES_MAX = 100, /* of graft_init; later ones are dropped */
+    IDLE_CPU_US_MAX = 20000,   /* CPU time that a worker may use while it serves nobody */
+    IDLE_CHECK_MS = 1000,
+    WORDS_MAX = 256, /* bytes kept of a worker's last words */
     WALLS_MAX = 512,
     START_MS_MIN = 1000, /* graft_init may take the graft's wall limit, and at least this */
 };
@@ -61,6 +64,8 @@ struct pool {
     struct list idle, others; /* workers; idle: the one used last is first */
     struct list waiting;      /* worker_wait */
     struct port_timer *timer; /* the template's first word, then back-off, and the last step of closing */
+    struct port_timer *rest;  /* looks at the idle, when armed */
+    bool rest_armed;
     uint64_t backoff_ms;
     bool backing_off;
 };
@@ -74,6 +79,9 @@ struct worker {
     void *owner;
     bool lent;                      /* to an urgent call: does not count against the pool's most */
     struct port_timer *start_timer; /* while STARTING */
+    unsigned log_lines;             /* while STARTING */
+    uint64_t served;                /* calls that went well */
+    uint64_t rest_cpu_us;           /* CPU time when it became IDLE: there it has nothing to use any for */
     char words[WORDS_MAX];          /* what it said, or what we killed it for */
 };
 
@@ -126,6 +134,7 @@ static void explain(const struct obituary *o, const char *words, char *out, size
 static void pool_fill(struct pool *p);
 static void pool_serve(struct pool *p);
 static void pool_died_young(struct pool *p, const char *why);
+static void pool_died_unused(struct pool *p);
 static void pool_check_closed(struct pool *p);
 
 static void worker_move(struct worker *w, enum worker_state next)
@@ -169,7 +178,26 @@ static void worker_condemn(struct worker *w, const char *why, enum log_level lev
         events->died(w->owner, w->words);
     if (was == STARTING)
         pool_died_young(w->pool, w->words);
+    else if (was == IDLE && w->served == 0)
+        pool_died_unused(w->pool);
     pool_fill(w->pool);
+}
+
+/* Some time later it is looked at once: one that does not wait for its next call by then never will, as it cannot sleep. */
+static void worker_rests(struct worker *w)
+{
+    struct pool *p = w->pool;
+
+    if (!p->rest_armed)
+        p->super->port->ops->timer_start(p->rest, IDLE_CHECK_MS);
+    p->rest_armed = true;
+    w->rest_cpu_us = w->pool->super->port->ops->process_cpu_us(w->process);
+    worker_move(w, IDLE);
+}
+
+static bool worker_used_rest(struct worker *w)
+{
+    return w->pool->super->port->ops->process_cpu_us(w->process) > w->rest_cpu_us + IDLE_CPU_US_MAX;
 }
 
 static bool worker_came_up(struct worker *w, struct bytes body)
@@ -179,8 +207,7 @@ static bool worker_came_up(struct worker *w, struct bytes body)
 
     if (!wire_read_READY(body, &m))
         return false;
-    worker_move(w, IDLE);
-    p->backoff_ms = BACKOFF_MS_MIN;
+    worker_rests(w);
     if (!p->proven) {
         p->proven = true;
         if (!p->settled) /* another worker may have failed before */
@@ -195,7 +222,7 @@ static void worker_log(struct worker *w, struct bytes body)
     struct wire_LOG m;
     char text[LOG_LINE_MAX];
 
-    if (wire_read_LOG(body, &m))
+    if (wire_read_LOG(body, &m) && w->log_lines++ < START_LOG_LINES_MAX)
         log_line(LOG_INFO, "%s: %s", w->pool->label, bytes_show(m.text, text, sizeof text));
 }
 
@@ -204,8 +231,13 @@ static bool worker_message(void *owner, uint8_t number, struct bytes body)
     struct worker *w = owner;
     struct wire_DYING last;
 
-    if (number == WIRE_DYING && wire_read_DYING(body, &last)) {
+    if (number == WIRE_DYING && w->state != IDLE && w->words[0] == '\0' && wire_read_DYING(body, &last) &&
+        last.text.len > 0) {
         bytes_show(last.text, w->words, sizeof w->words);
+        return true;
+    }
+    if (w->words[0] != '\0' && w->state != DYING) { /* those were its last words */
+        worker_condemn(w, "spoke on after its last words", LOG_INFO);
         return true;
     }
     if (w->state == BUSY)
@@ -232,6 +264,7 @@ static void worker_died(void *owner, const struct obituary *o)
     struct pool *p = w->pool;
     const struct worker_events *events = w->events;
     unsigned was = w->state;
+    bool unused = w->served == 0;
     char why[WORDS_MAX];
 
     explain(o, w->words, why, sizeof why);
@@ -249,6 +282,8 @@ static void worker_died(void *owner, const struct obituary *o)
     free(w);
     if (was == STARTING)
         pool_died_young(p, why);
+    else if (was == IDLE && unused)
+        pool_died_unused(p);
     pool_fill(p);
     pool_check_closed(p);
 }
@@ -355,6 +390,13 @@ static void pool_died_young(struct pool *p, const char *why)
         refuse_waiting(p, ERR_CRASHED, why);
 }
 
+/* A worker that was ready and ended before it served anybody: the next one may do the same, so it is not started at once. */
+static void pool_died_unused(struct pool *p)
+{
+    if (!p->closing && !p->backing_off)
+        back_off(p);
+}
+
 static bool pool_wants_worker(const struct pool *p)
 {
     if (!p->started || p->closing || p->settled || p->backing_off || p->template == NULL ||
@@ -393,6 +435,24 @@ static void pool_serve(struct pool *p)
     }
 }
 
+/* The idle are looked at some time after they became so, and before they are used: what their CPU time goes into is nobody's call (W3). */
+static void drop_restless(struct pool *p)
+{
+    list_each (node, &p->idle) {
+        struct worker *w = list_entry(node, struct worker, link);
+        if (worker_used_rest(w))
+            worker_condemn(w, "used CPU time while it served nobody", LOG_INFO);
+    }
+}
+
+static void rest_timer(void *owner)
+{
+    struct pool *p = owner;
+
+    p->rest_armed = false;
+    drop_restless(p);
+}
+
 static void pool_timer(void *owner)
 {
     struct pool *p = owner;
@@ -416,6 +476,7 @@ static void pool_check_closed(struct pool *p)
     if (!p->closing || p->template != NULL || p->total > 0)
         return;
     p->super->port->ops->timer_free(&p->timer);
+    p->super->port->ops->timer_free(&p->rest);
     free(p);
     events->closed(owner);
 }
@@ -480,9 +541,12 @@ enum err pool_open(struct super *s, int file, const char *label, const struct po
     list_init(&p->others);
     list_init(&p->waiting);
     p->timer = s->port->ops->timer_new(s->port, pool_timer, p);
-    if (p->timer == NULL || s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p,
-                                                        &p->template, why) != OK) {
+    p->rest = s->port->ops->timer_new(s->port, rest_timer, p);
+    if (p->timer == NULL || p->rest == NULL ||
+        s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p, &p->template, why) !=
+            OK) {
         s->port->ops->timer_free(&p->timer);
+        s->port->ops->timer_free(&p->rest);
         free(p);
         return fail(why, ERR_NOMEM, "no memory for the graft");
     }
@@ -536,6 +600,7 @@ enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w
         return fail(why, ERR_NOGRAFT, "%s is being unloaded", p->label);
     if (p->settled)
         return fail(why, ERR_CRASHED, "cannot run: the process that workers of %s come from is gone", p->label);
+    drop_restless(p);
     if (may_take(p, wait)) {
         *w = list_entry(list_first(&p->idle), struct worker, link);
         worker_lend(*w, wait);
@@ -577,10 +642,12 @@ void worker_give(struct worker **worker)
 
     *worker = NULL;
     w->events = NULL;
-    worker_move(w, IDLE);
+    w->served++;
+    p->backoff_ms = BACKOFF_MS_MIN;
+    worker_rests(w);
     if (p->super->port->ops->process_said_more(w->process))
         worker_condemn(w, "spoke on after its call had ended", LOG_INFO);
-    else if (p->super->port->ops->process_cpu_us(w->process) > WORKER_CPU_S * 1000000ull)
+    else if (w->rest_cpu_us > WORKER_CPU_S * 1000000ull)
         worker_condemn(w, "is old, and replaced by a new one", LOG_INFO);
     else if (p->live > p->worker_max + p->lent && list_empty(&p->waiting))
         worker_condemn(w, "was one more than the most, for a nested call", LOG_DEBUG);

@@ -8,12 +8,11 @@
 
 struct err_row {
     const char *name, *word, *sentence;
-    enum fault fault;
 };
 
 static const struct err_row rows[] = {
-    [OK] = { "OK", "OK", "done", FAULT_NONE },
-#define ERR(name, number, word, fault, sentence) [number] = { #name, word, sentence, FAULT_##fault },
+    [OK] = { "OK", "OK", "done" },
+#define ERR(name, number, word, fault, sentence) [number] = { #name, word, sentence },
 #include "lib/err.def"
 #undef ERR
 };
@@ -27,7 +26,6 @@ static const struct err_row *row(enum err err)
 
 const char *err_name(enum err err) { return row(err)->name; }
 const char *err_word(enum err err) { return row(err)->word; }
-enum fault err_fault(enum err err) { return row(err)->fault; }
 const char *err_sentence(enum err err) { return row(err)->sentence; }
 
 /* Text may quote what a client or a graft sent: one line of printable bytes is all that leaves. */

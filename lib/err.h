@@ -17,13 +17,10 @@ enum err {
 #undef ERR
 };
 
-enum fault { FAULT_NONE, FAULT_GRAFT, FAULT_CALLER, FAULT_WORLD };
-
 /* "ERR_TIMEOUT"'s name is "TIMEOUT"; "OK" for 0. Static strings, never NULL. */
 const char *err_name(enum err err);
 /* First word of the RESP error. */
 const char *err_word(enum err err);
-enum fault err_fault(enum err err);
 const char *err_sentence(enum err err);
 
 enum { FAILURE_TEXT_MAX = 512 }; /* bytes with the final NUL; longer text is cut */

@@ -2,7 +2,7 @@
  * A table-driven state machine: each state has a name and the set of states that may follow it. A move
  * that the table does not allow is our own bug.
  *
- * The tables, with their drawings, stand in the files of the machines: call.c, super.c, registry.c.
+ * The tables stand in graftd/call.c, session.c, super.c and registry.c, the drawings in the headers of these.
  */
 #ifndef GRAFTD_LIB_STATE_H
 #define GRAFTD_LIB_STATE_H

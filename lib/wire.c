@@ -1,7 +1,5 @@
 #include "lib/wire.h"
 
-#include <string.h>
-
 /* Frames are built in place: the length is filled in at the end, and a failure takes back what was added. */
 static enum err frame_begin(struct buf *b, uint8_t number)
 {

@@ -1,7 +1,6 @@
 #include "policy/quantity.h"
 
 #include <stdio.h>
-#include <string.h>
 
 struct suffix {
     const char *text;

@@ -163,8 +163,6 @@ void txn_wake(struct txn *t);
 void txn_move(struct txn *t, enum txn_state next);
 /* To ENDED; t->failure says how. */
 void txn_end(struct txn *t);
-/* The same, once the batch it depends on is on disk. */
-void txn_end_after(struct txn *t);
 /* UNDOING: takes the next step that is possible. */
 void txn_undo_step(struct txn *t);
 /* Calls ended(). */
@@ -176,7 +174,6 @@ void txn_free(struct txn *t); /* IDLE, on no list */
 enum err txn_enter(struct txn *t, struct failure *why);
 /* The same while a way back to a mark may be under way. */
 enum err txn_again(struct txn *t, struct failure *why);
-enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why);
 enum err txn_lock_range(struct txn *t, const struct range *range, struct failure *why);
 /* Room for one more effect. While one early write is on its way the next one fills; when that is full too, ERR_WAIT. */
 enum err txn_room(struct txn *t, struct failure *why);

@@ -13,7 +13,6 @@
  */
 #include "txn/inside.h"
 
-#include "lib/check.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,6 @@
 #include "lib/check.h"
 
 #include <stdio.h>
-#include <string.h>
 
 /* What format 2 added as tables and views of their own. */
 #define SCHEMA_2                                                                                     \

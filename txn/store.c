@@ -6,7 +6,6 @@
  */
 #include "txn/store.h"
 
-#include "lib/check.h"
 
 #include <stdalign.h>
 #include <stdlib.h>

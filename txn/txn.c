@@ -119,7 +119,8 @@ void txn_end(struct txn *t)
     manager_want(t->m);
 }
 
-void txn_end_after(struct txn *t)
+/* The same, once the batch it depends on is on disk. */
+static void txn_end_after(struct txn *t)
 {
     struct batch *b = t->depends > t->m->kv.durable ? batch_find(t->m, t->depends) : NULL;
 
@@ -328,7 +329,7 @@ static enum err lock_answer(struct txn *t, enum err err, struct failure *why)
     return ERR_WAIT;
 }
 
-enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
+static enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
 {
     return lock_answer(t, lock_take(&t->m->locks, &t->locks, key, mode, -1, &t->failure), why);
 }

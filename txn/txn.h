@@ -3,6 +3,7 @@
  *
  *     IDLE → OPEN → COMMITTING → ENDED          commit: effects and history go into the batch being filled, locks go,
  *            OPEN → UNDOING → ENDED             the end is told when the batch is on disk
+ *      COMMITTING → UNDOING → ENDED             the store refused its batch; ENDED goes back to IDLE when all is told
  *
  * Nothing here blocks. An operation that cannot be done now (a lock is held by another, a value is not in memory) gives
  * ERR_WAIT; the transaction's wake() is called when it is worth asking again with the very same arguments. Operations

@@ -10,8 +10,6 @@
  */
 #include <graft.h>
 
-#include <string.h>
-
 GRAFT_MODULE("ratelimit", "1.0.0", "token buckets");
 
 #define NUMBER_MAX 1000000000 /* of capacity, refill and cost: every product below then fits 64 bits */
