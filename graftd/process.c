@@ -119,7 +119,7 @@ static void hear_no_more(struct port_process *p, const char *what)
         p->events->broken(p->owner, what);
 }
 
-/* 0: not known, or reaped already. */
+/* -1: reaped already; 0: not known. */
 static pid_t child_pid(int pidfd)
 {
     char path[64], line[256];
@@ -133,7 +133,7 @@ static pid_t child_pid(int pidfd)
     while (pid == 0 && fgets(line, sizeof line, f) != NULL)
         (void)sscanf(line, "Pid: %ld", &pid);
     fclose(f);
-    return pid > 0 ? (pid_t)pid : 0;
+    return (pid_t)pid;
 }
 
 static struct port_process *find_child(struct port_process *p, uint64_t id)
@@ -150,13 +150,15 @@ static bool child_born(struct port_process *p, struct bytes body, int *pidfd)
 {
     struct wire_BORN m;
     struct port_process *child;
+    pid_t pid;
 
     if (!wire_read_BORN(body, &m) || *pidfd < 0 || (child = find_child(p, m.id)) == NULL || child->pidfd >= 0)
         return false;
     child->pidfd = *pidfd;
     *pidfd = -1;
-    child->pid = child_pid(child->pidfd);
-    if (child->killed || child->pid == 0) /* without a pid its CPU time cannot be watched */
+    pid = child_pid(child->pidfd);
+    child->pid = pid > 0 ? pid : 0;
+    if (child->killed || pid == 0) /* without a pid its CPU time cannot be watched; the dead use none, and are heard */
         process_kill(child);
     return true;
 }
