@@ -1,14 +1,13 @@
 #include "graftd/super.h"
 
+#include "graftd/obituary.h"
 #include "lib/log.h"
 #include "lib/state.h"
 #include "lib/wire.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 enum {
     BACKOFF_MS_MIN = 10,
@@ -84,50 +83,6 @@ struct worker {
     uint64_t rest_cpu_us;           /* CPU time when it became IDLE: there it has nothing to use any for */
     char words[WORDS_MAX];          /* what it said, or what we killed it for */
 };
-
-/* ---- obituaries ---- */
-
-static const char *signal_reason(int signum)
-{
-    switch (signum) {
-    case SIGSYS:
-        return "made a forbidden system call (SIGSYS)";
-    case SIGXCPU:
-        return "was out of CPU time (RLIMIT_CPU)";
-    case SIGSEGV:
-        return "touched memory that is not its own (SIGSEGV)";
-    case SIGBUS:
-        return "touched memory that is not there (SIGBUS)";
-    case SIGFPE:
-        return "divided by zero or overflowed (SIGFPE)";
-    case SIGILL:
-        return "ran an illegal instruction (SIGILL)";
-    case SIGABRT:
-        return "called abort() (SIGABRT)";
-    case SIGKILL:
-        return "was killed (SIGKILL)";
-    default:
-        return NULL;
-    }
-}
-
-/* What happened, as the end of the sentence "the worker …". */
-static void explain(const struct obituary *o, const char *words, char *out, size_t size)
-{
-    const char *reason = NULL;
-
-    if (words[0] != '\0')
-        snprintf(out, size, "%s", words);
-    else if (!o->born && o->errnum != 0)
-        snprintf(out, size, "could not be started: %s", strerror(o->errnum));
-    else if (o->code == CLD_EXITED)
-        snprintf(out, size, "exited with status %d", o->status);
-    else if (o->code == CLD_KILLED || o->code == CLD_DUMPED)
-        (reason = signal_reason(o->status)) != NULL ? snprintf(out, size, "%s", reason)
-                                                    : snprintf(out, size, "was ended by signal %d", o->status);
-    else
-        snprintf(out, size, "went down with its template");
-}
 
 /* ---- workers ---- */
 
@@ -267,7 +222,7 @@ static void worker_died(void *owner, const struct obituary *o)
     bool unused = w->served == 0;
     char why[WORDS_MAX];
 
-    explain(o, w->words, why, sizeof why);
+    obituary_explain(o, w->words, why, sizeof why);
     log_line(was == DYING ? LOG_DEBUG : LOG_WARNING, "%s: worker %d %s (cpu %llu ms, memory %llu KiB)", p->label,
              (int)p->super->port->ops->process_pid(w->process), why, (unsigned long long)o->cpu_us / 1000,
              (unsigned long long)o->rss_max_kib);
@@ -516,7 +471,7 @@ static void template_died(void *owner, const struct obituary *o)
     struct pool *p = owner;
     char why[WORDS_MAX], text[FAILURE_TEXT_MAX];
 
-    explain(o, "", why, sizeof why);
+    obituary_explain(o, "", why, sizeof why);
     p->template = NULL;
     if (!p->closing && !p->settled)
         log_line(LOG_WARNING, "%s: template %s", p->label, why);
@@ -702,7 +657,7 @@ static void zygote_died(void *owner, const struct obituary *o)
     char why[WORDS_MAX];
 
     s->zygote = NULL;
-    explain(o, s->refused.text, why, sizeof why);
+    obituary_explain(o, s->refused.text, why, sizeof why);
     s->events->lost(s->owner, why);
 }
 

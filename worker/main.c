@@ -21,26 +21,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static _Noreturn void refuse(const struct failure *f)
-{
-    struct buf b;
-
-    buf_init(&b, WIRE_ORDER_MAX);
-    if (wire_add_REFUSED(&b, &(struct wire_REFUSED){ .text = bytes_str(f->text) }) == OK)
-        nursery_send(&b, -1);
-    _exit(1);
-}
-
 static void tell_walls(void)
 {
     char walls[JAIL_WALLS_MAX], record[JAIL_WALLS_MAX + 8];
     int n = snprintf(record, sizeof record, "walls\t%s", jail_walls(walls, sizeof walls));
-    struct buf b;
 
-    buf_init(&b, WIRE_ORDER_MAX);
-    if (wire_add_MANIFEST(&b, &(struct wire_MANIFEST){ .text = bytes_of(record, (size_t)n + 1) }) != OK)
-        _exit(1);
-    nursery_send(&b, -1);
+    nursery_introduce(bytes_of(record, (size_t)n + 1));
 }
 
 static _Noreturn void be_zygote(int life)
@@ -51,7 +37,7 @@ static _Noreturn void be_zygote(int life)
     jail_tie(life);
     close(life);
     if (jail_zygote(&f) != OK)
-        refuse(&f);
+        nursery_refuse(&f);
     tell_walls();
     nursery_run(&nursery);
 }
@@ -105,10 +91,10 @@ int main(int argc, char **argv)
     if (sodium_init() < 0)
         fail(&f, ERR_UNKNOWN, "libsodium cannot be used");
     if (f.err != OK || jail_keeper(degraded, &f) != OK)
-        refuse(&f);
+        nursery_refuse(&f);
     if (pipe2(life, O_CLOEXEC) != 0 || (zygote = fork()) < 0) {
         fail(&f, ERR_UNKNOWN, "the zygote cannot be started: %s", strerror(errno));
-        refuse(&f);
+        nursery_refuse(&f);
     }
     if (zygote == 0) {
         close(life[1]);

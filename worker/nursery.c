@@ -65,6 +65,26 @@ void nursery_send(struct buf *message, int fd)
     buf_fini(message);
 }
 
+void nursery_introduce(struct bytes text)
+{
+    struct buf b;
+
+    buf_init(&b, WIRE_ORDER_MAX);
+    if (wire_add_MANIFEST(&b, &(struct wire_MANIFEST){ .text = text }) != OK)
+        _exit(1);
+    nursery_send(&b, -1);
+}
+
+_Noreturn void nursery_refuse(const struct failure *f)
+{
+    struct buf b;
+
+    buf_init(&b, WIRE_ORDER_MAX);
+    if (wire_add_REFUSED(&b, &(struct wire_REFUSED){ .text = bytes_str(f->text) }) == OK)
+        nursery_send(&b, -1);
+    _exit(1);
+}
+
 static void tell_born(uint64_t id, int pidfd)
 {
     struct buf b;

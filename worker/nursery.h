@@ -27,6 +27,10 @@ struct nursery {
 /* One message to the daemon on the control socket, fd beside it unless -1. Ends the process if the daemon is gone. */
 void nursery_send(struct buf *message, int fd);
 
+/* What a nursery says first: who it is (text records, see policy/manifest.h), or why it cannot be, and ends. */
+void nursery_introduce(struct bytes text);
+_Noreturn void nursery_refuse(const struct failure *f);
+
 _Noreturn void nursery_run(const struct nursery *nursery);
 
 #endif
