@@ -77,10 +77,14 @@ static enum outcome read_option(struct invocation *in, int argc, char **argv, in
     return keep_option(in, name, given.len, value);
 }
 
-/* A lone "-" is an argument, and so is "-5". */
-static bool is_option(const char *word)
+/* A lone "-" is an argument, and so is "-5", and "-n" to a command that has no such option. */
+static bool is_option(const struct invocation *in, const char *word)
 {
-    return strncmp(word, "--", 2) == 0 || strcmp(word, "-h") == 0 || strcmp(word, "-o") == 0;
+    bool takes_value;
+
+    return strncmp(word, "--", 2) == 0 || strcmp(word, "-h") == 0 || strcmp(word, "-o") == 0 ||
+           (strcmp(word, "-n") == 0 && in->command != NULL &&
+            find_option(in->command->options, bytes_str("n"), &takes_value) != NULL);
 }
 
 const char *option_value(const struct invocation *in, const char *name)
@@ -166,7 +170,7 @@ enum outcome invocation_read(struct invocation *in, int argc, char **argv)
         if (!only_args && strcmp(argv[i], "--") == 0) {
             only_args = true;
             i++;
-        } else if (!only_args && is_option(argv[i])) {
+        } else if (!only_args && is_option(in, argv[i])) {
             outcome = read_option(in, argc, argv, &i);
         } else if (in->command == NULL) {
             outcome = find_command(in, argc, argv, &i);

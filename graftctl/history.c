@@ -142,12 +142,63 @@ static enum outcome print_line(struct buf *line, enum err err)
     return outcome;
 }
 
-/* "+ key: value", "- key: value", "~ key: before → after" */
-static enum outcome show_effect(const graft_reply *effect, size_t depth)
+static bool is_nil(const graft_reply *value) { return graft_client_kind(value) == GRAFT_REPLY_NIL; }
+
+/* "value", "before → after" */
+static enum err add_change(struct buf *line, const graft_reply *before, const graft_reply *after)
+{
+    bool had = !is_nil(before), has = !is_nil(after);
+    enum err err = add_value(line, had ? before : after);
+
+    if (err == OK && had && has)
+        err = buf_add_str(line, " → ");
+    return err == OK && had && has ? add_value(line, after) : err;
+}
+
+/* "(none) → 120 bytes" */
+static enum err add_file(struct buf *line, const graft_reply *before, const graft_reply *after)
+{
+    enum err err = is_nil(before) ? buf_add_str(line, "(none)") : add_value(line, before);
+
+    if (err == OK)
+        err = buf_add_str(line, " → ");
+    if (err != OK)
+        return err;
+    return is_nil(after) ? buf_add_str(line, "(none)") : add_value(line, after);
+}
+
+static enum err add_event(struct buf *line, const graft_reply *data)
+{
+    enum err err = buf_addf(line, "%zu bytes: ", reply_bytes(data).len);
+
+    return err == OK ? add_value(line, data) : err;
+}
+
+/* "key: value", "file a/b: (none) → 120 bytes", "event bank.moved: 34 bytes: …", "timer 418.1: bank.remind due …" */
+static enum err add_effect(struct buf *line, const graft_reply *effect)
 {
     const graft_reply *before = show_find(effect, "before"), *after = show_find(effect, "after");
-    bool had = graft_client_kind(before) != GRAFT_REPLY_NIL, has = graft_client_kind(after) != GRAFT_REPLY_NIL;
-    struct bytes key = reply_bytes(show_find(effect, "key"));
+    struct bytes key = reply_bytes(show_find(effect, "key")), resource = reply_bytes(show_find(effect, "resource"));
+    bool kv = bytes_equal(resource, bytes_str("kv"));
+    enum err err = kv ? OK : buf_addf(line, "%.*s ", (int)resource.len, (const char *)resource.data);
+
+    if (err == OK)
+        err = buf_add(line, key.data, key.len);
+    if (err == OK)
+        err = buf_add_str(line, ": ");
+    if (err != OK)
+        return err;
+    if (bytes_equal(resource, bytes_str("file")))
+        return add_file(line, before, after);
+    if (bytes_equal(resource, bytes_str("event")))
+        return add_event(line, is_nil(after) ? before : after);
+    return add_change(line, before, after);
+}
+
+/* "+ " what is new, "- " what is gone, "~ " what is changed. */
+static enum outcome show_effect(const graft_reply *effect, size_t depth)
+{
+    bool had = !is_nil(show_find(effect, "before")), has = !is_nil(show_find(effect, "after"));
     struct buf line;
     enum err err;
 
@@ -156,15 +207,7 @@ static enum outcome show_effect(const graft_reply *effect, size_t depth)
     if (err == OK)
         err = buf_add_str(&line, had && has ? "~ " : has ? "+ " : "- ");
     if (err == OK)
-        err = buf_add(&line, key.data, key.len);
-    if (err == OK)
-        err = buf_add_str(&line, ": ");
-    if (err == OK)
-        err = add_value(&line, had ? before : after);
-    if (err == OK && had && has)
-        err = buf_add_str(&line, " → ");
-    if (err == OK && had && has)
-        err = add_value(&line, after);
+        err = add_effect(&line, effect);
     return print_line(&line, err);
 }
 
@@ -293,6 +336,17 @@ static enum outcome ask_about(struct invocation *in, const char *word)
 enum outcome command_txn_kill(struct invocation *in) { return ask_about(in, "KILL"); }
 enum outcome command_txn_status(struct invocation *in) { return ask_about(in, "STATUS"); }
 
+/* Events that stay told. */
+static enum outcome show_kept(const graft_reply *kept)
+{
+    static const struct field fields[] = { { "STAYS TOLD", "topic" }, { "BY", "id" }, { "DATA", "data" } };
+
+    if (graft_client_count(kept) == 0)
+        return OUTCOME_DONE;
+    putchar('\n');
+    return show_rows(kept, fields, 3, "-");
+}
+
 static enum outcome show_undo(const graft_reply *reply)
 {
     static const struct field fields[] = { { "TAKEN BACK", "id" }, { "BY", "by" } };
@@ -301,7 +355,8 @@ static enum outcome show_undo(const graft_reply *reply)
     if (outcome != OUTCOME_DONE)
         return outcome;
     putchar('\n');
-    return show_effects(show_find(reply, "effects"));
+    outcome = show_effects(show_find(reply, "effects"));
+    return outcome == OUTCOME_DONE ? show_kept(show_find(reply, "kept")) : outcome;
 }
 
 static enum outcome take_back(struct invocation *in, const char *word)

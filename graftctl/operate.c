@@ -1,19 +1,15 @@
-/* Looking at and keeping graftd: policy, figures, backup, shutdown. */
+/* Looking at and keeping graftd: figures, backup, shutdown. */
 #include "graftctl/ask.h"
 #include "graftctl/json.h"
 #include "graftctl/show.h"
 #include "graftctl/table.h"
-#include "policy/policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    POLICY_ERRORS_MAX = 1024 * 1024, /* bytes */
-    STAT_MAX = 4 * 1024 * 1024,      /* bytes of JSON */
-};
+enum { STAT_MAX = 4 * 1024 * 1024 }; /* bytes of JSON */
 
 /* Asks, and prints the reply by its shape. */
 static enum outcome ask_and_show(struct invocation *in, const char *first, const char *second, const char *third)
@@ -26,27 +22,6 @@ static enum outcome ask_and_show(struct invocation *in, const char *first, const
     graft_client_free_reply(&reply);
     return outcome;
 }
-
-/* ---- policy ---- */
-
-enum outcome command_policy_check(struct invocation *in)
-{
-    struct policy *policy = NULL;
-    struct buf errors;
-    enum err err;
-
-    buf_init(&errors, POLICY_ERRORS_MAX);
-    err = policy_load(in->args[0], getuid(), &policy, &errors);
-    if (buf_len(&errors) > 0)
-        fwrite(buf_bytes(&errors).data, 1, buf_len(&errors), stderr);
-    if (err != OK && buf_len(&errors) == 0)
-        complain("%s: %s", in->args[0], err_sentence(err));
-    buf_fini(&errors);
-    policy_free(&policy);
-    return err != OK ? OUTCOME_FAILED : show_text(bytes_str("OK"));
-}
-
-enum outcome command_policy_show(struct invocation *in) { return ask_and_show(in, "POLICY", "SHOW", NULL); }
 
 /* ---- figures ---- */
 

@@ -89,7 +89,7 @@ static void call_again(struct call *c)
     struct port *port = c->core->port;
     int64_t now = port_now_ms(port);
 
-    c->retrying = c->tainted = c->child_ended = false;
+    c->retrying = c->tainted = c->child_ended = c->timer_taken = false;
     c->attempts++;
     c->core->stats.retries++;
     failure_clear(&c->why);
@@ -97,6 +97,8 @@ static void call_again(struct call *c)
     buf_clear(&c->child_answer);
     c->host.facts[0] = '\0';
     c->host.memory_refused = false;
+    c->host.disk_used = c->host.timers_armed = 0;
+    c->host.timer[0] = '\0';
     c->fetched = 0;
     c->children_cpu_us = 0;
     call_move(c, QUEUED);
@@ -299,6 +301,7 @@ static enum err call_enter_txn(struct call *c)
         .gid = c->who.gid,
         .pid = (uint32_t)c->who.pid,
         .hold_ms = grant_limits(c->graft->grant)->hold_ms,
+        .parent = c->request.asked_by,
         .whole = c->request.trial,
     };
 
@@ -306,8 +309,9 @@ static enum err call_enter_txn(struct call *c)
         hold_enter(c->hold, &c->frame, call_woken, c);
         c->nested = txn_nested_begin(c->hold->txn, c->request.parent, &origin, port_wall_us(c->core->port));
     } else {
-        if (txn_begin(c->core->txns, &origin, &txn_events, c, c->begun_us, &c->own.txn) != OK)
-            return fail(&c->why, ERR_BUSY, "cannot begin a transaction now; try again later");
+        enum err err = txn_begin(c->core->txns, &origin, &txn_events, c, c->begun_us, &c->own.txn);
+        if (err != OK)
+            return fail(&c->why, err, "was not called: cannot begin a transaction: %s", err_sentence(err));
         c->own = (struct hold){ .txn = c->own.txn, .id = txn_id(c->own.txn), .wake = call_woken, .worker = c };
     }
     c->txn_id = c->hold->id;
@@ -392,9 +396,13 @@ static struct call *call_new(struct core *core, const struct call_request *reque
     c->hold = request->hold != NULL ? request->hold : &c->own;
     snprintf(c->label, sizeof c->label, "%s.%s", c->graft->name, c->function->name);
     c->host = (struct hostcall_context){
+        .audit = core->audit,
         .port = core->port,
         .grant = c->graft->grant,
         .bounds = policy_limits(core->policy),
+        .who = &c->who,
+        .now_us = c->begun_us,
+        .timers = core->timers,
         .label = c->label,
         .readonly = request->readonly || c->function->readonly,
     };

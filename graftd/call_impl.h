@@ -54,6 +54,7 @@ struct call {
     bool retrying;     /* ABORTING, and then from the beginning */
     size_t *order;     /* declared keys, sorted; fetched so far: */
     size_t fetched;
+    bool timer_taken; /* the timer that asked for it is deleted */
     struct call *child;       /* the nested call that the worker waits for */
     struct bytes *child_args; /* owned; the bytes lie in the message that is held */
     bool child_ended, starting_child;

@@ -1,4 +1,5 @@
 /* A call's declared keys: checked, locked in one order, read; and the message that starts the run. */
+#include "graftd/audit.h"
 #include "graftd/call_impl.h"
 
 #include "lib/wire.h"
@@ -37,13 +38,23 @@ enum err call_check_keys(struct call *c)
         if (key.len == 0 || key.len > c->host.bounds->key_max)
             return fail(&c->why, ERR_BADARG, "cannot be called: key %zu has %zu bytes; 1 to %" PRIu64 " are allowed", i,
                         key.len, c->host.bounds->key_max);
-        if (!grant_may(c->graft->grant, GRANT_KV_READ, key, &place))
+        if (!grant_may(c->graft->grant, GRANT_KV_READ, key, &place)) {
+            audit_graft_denied(c->core->audit, &c->who, c->label, grant_right_name(GRANT_KV_READ), key, place);
             return fail(&c->why, ERR_DENIED, "may not be given the key \"%s\": %s%s",
                         bytes_show(key, shown, sizeof shown),
                         place.line == 0 ? "no rule allows it to read it" : place_show(place, where, sizeof where),
                         place.line == 0 ? "" : " denies it");
+        }
     }
     return OK;
+}
+
+/* err: why `what` does not go into a message. */
+static enum err cannot_send(struct call *c, enum err err, const char *what)
+{
+    if (err == ERR_NOMEM)
+        return fail(&c->why, err, "was not called: no memory to send it its %s; try again later", what);
+    return fail(&c->why, ERR_LIMIT, "was called with %s larger than %d bytes together", what, WIRE_FRAME_MAX);
 }
 
 static enum err add_keys(struct call *c, struct buf *keys)
@@ -59,9 +70,7 @@ static enum err add_keys(struct call *c, struct buf *keys)
         if ((err = buf_add_bytes(keys, c->request.keys[i])) == OK && (err = buf_add_u8(keys, got == OK)) == OK)
             err = buf_add_bytes(keys, value);
     }
-    return err == OK ? OK
-                     : fail(&c->why, ERR_LIMIT, "was called with keys whose values are larger than %d bytes together",
-                            WIRE_FRAME_MAX);
+    return err == OK ? OK : cannot_send(c, err, "keys and their values");
 }
 
 static enum err add_args(struct call *c, struct buf *args)
@@ -70,9 +79,7 @@ static enum err add_args(struct call *c, struct buf *args)
 
     for (size_t i = 0; i < c->request.arg_count && err == OK; i++)
         err = buf_add_bytes(args, c->request.args[i]);
-    return err == OK
-               ? OK
-               : fail(&c->why, ERR_LIMIT, "was called with arguments larger than %d bytes together", WIRE_FRAME_MAX);
+    return err == OK ? OK : cannot_send(c, err, "arguments");
 }
 
 static enum err send_call(struct call *c)
@@ -101,8 +108,7 @@ static enum err send_call(struct call *c)
         if (err == OK)
             err = port->ops->process_send(worker_process(c->worker), buf_bytes(&frame));
         if (err != OK)
-            fail(&c->why, ERR_LIMIT, "was called with keys and arguments larger than %d bytes together",
-                 WIRE_FRAME_MAX);
+            err = cannot_send(c, err, "keys and arguments");
     }
     buf_fini(&keys);
     buf_fini(&args);
@@ -110,12 +116,26 @@ static enum err send_call(struct call *c)
     return err;
 }
 
+/* Whoever was faster in taking it back wins: then there is nothing to call for. */
+static enum err take_timer(struct call *c)
+{
+    enum err err;
+
+    if (c->request.timer.len == 0 || c->timer_taken)
+        return OK;
+    err = txn_delete_item(c->hold->txn, RESOURCE_TIMER, c->request.timer, &c->why);
+    c->timer_taken = err == OK;
+    return err == ERR_ABSENT ? fail(&c->why, err, "was not called: its timer is gone") : err;
+}
+
 void call_fetch(struct call *c)
 {
     enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
-    enum err err = OK;
+    enum err err = txn_ready(c->hold->txn, &c->why);
 
-    while (c->fetched < c->request.key_count) {
+    if (err == OK)
+        err = take_timer(c);
+    while (err == OK && c->fetched < c->request.key_count) {
         struct bytes value;
         err = txn_get(c->hold->txn, c->request.keys[c->order[c->fetched]], mode, &value, &c->why);
         if (err != OK && err != ERR_ABSENT)

@@ -2,6 +2,7 @@
 
 #include "graftd/command.h"
 #include "graftd/session.h"
+#include "graftd/subscribe.h"
 #include "lib/check.h"
 #include "lib/resp.h"
 
@@ -22,6 +23,7 @@ struct client {
     int proto;
     char name[CLIENT_NAME_MAX];
     struct session *session; /* NULL: it holds no transaction */
+    struct list subscriptions;
     struct list requests;    /* not answered yet, oldest first */
     size_t request_count;
     size_t pending;      /* bytes of them and of their replies */
@@ -74,9 +76,14 @@ static struct request *request_alloc(struct client *c, const struct bytes *argv,
         to += argv[i].len;
     }
     *r = (struct request){
-        .core = c->core, .client = c, .argv = copy, .argc = argc, .proto = proto, .size = sizeof *r + vector + size
+        .core = c->core, .client = c, .argv = copy, .argc = argc, .proto = proto, .size = sizeof *r + vector + size,
+        .uid = c->who.uid, .gid = c->who.gid, .pid = c->who.pid
     };
     buf_init(&r->reply, CLIENT_OUT_MAX);
+    if (buf_reserve(&r->reply, REQUEST_REPLY_ROOM, &to) != OK) { /* so that what is done can be told */
+        free(r);
+        return NULL;
+    }
     return r;
 }
 
@@ -101,7 +108,27 @@ static void request_free(struct request *r)
     }
     buf_fini(&r->reply);
     free(r->keys);
+    if (r->sent != NULL)
+        r->sent(r->sent_owner);
     free(r);
+}
+
+enum err client_push(struct client *c, struct buf *frames, void (*sent)(void *owner), void *owner)
+{
+    struct resp_command none = { 0 };
+    struct request *r = request_new(c, &none);
+
+    if (r == NULL)
+        return ERR_NOMEM;
+    buf_fini(&r->reply);
+    r->reply = *frames;
+    buf_init(frames, frames->max);
+    r->sent = sent;
+    r->sent_owner = owner;
+    r->decided = r->done = true;
+    weigh(r);
+    client_run(c);
+    return OK;
 }
 
 struct request *request_part(const struct request *r, struct list *parts, void (*part_done)(struct request *))
@@ -166,9 +193,24 @@ void request_decided(struct request *r)
         client_run(r->client);
 }
 
+/* An element found no place: what is there may not be sent as if it were all. */
+static void lose_reply(struct request *r)
+{
+    const char *hint = r->part_done == NULL ? "; look whether it was done before you try again" : "";
+
+    if (r->reply.failed == ERR_LIMIT)
+        request_error(r, ERR_LIMIT, "the reply passes %d bytes%s. limit=%d", CLIENT_OUT_MAX, hint, CLIENT_OUT_MAX);
+    else
+        request_error(r, ERR_NOMEM, "no memory for the reply%s", hint);
+}
+
 void request_done(struct request *r)
 {
     CHECK(!r->done);
+    if (r->reply.failed != OK && !r->unheard) {
+        lose_reply(r);
+        return;
+    }
     weigh(r);
     r->done = true;
     if (r->part_done != NULL) {
@@ -186,8 +228,7 @@ void request_done(struct request *r)
 void request_fail(struct request *r, const struct failure *why)
 {
     buf_clear(&r->reply);
-    if (resp_add_failure(&r->reply, why) != OK)
-        r->reply.max = 0; /* not even that: the client is closed, see send_replies */
+    r->unheard = resp_add_failure(&r->reply, why) != OK; /* not even that: the client is closed, see send_replies */
     if (r->part_done != NULL)
         r->failed = why;
     else if (r->client != NULL && r->client->session != NULL)
@@ -225,6 +266,7 @@ static void client_free(struct client *c)
     c->running = true; /* nothing begins any more */
     if (c->session != NULL)
         session_close(c->session, "its client hung up"); /* first: it knows what works in it */
+    subscribe_end_all(c);
     while ((node = list_pop(&c->requests)) != NULL) {
         struct request *r = list_entry(node, struct request, link);
         r->client = NULL;
@@ -250,7 +292,9 @@ static bool send_replies(struct client *c)
         bool sent;
         if (!r->done || c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX)
             return true; /* it goes on when there is a reply, or the peer has read some */
-        sent = r->reply.max > 0 && c->core->port->ops->stream_send(c->stream, buf_bytes(&r->reply)) == OK;
+        /* An empty reply is one that found no memory: left out, it would give its place to the next one. */
+        sent = !r->unheard && (buf_len(&r->reply) > 0 || c->quitting) &&
+               c->core->port->ops->stream_send(c->stream, buf_bytes(&r->reply)) == OK;
         request_free(r);
         if (!sent)
             return false;
@@ -378,6 +422,7 @@ void client_open(struct core *core, int fd, const struct principal *who)
     *c = (struct client){ .core = core, .who = *who, .id = ++last_id, .proto = 2 };
     resp_init(&c->parser);
     list_init(&c->requests);
+    list_init(&c->subscriptions);
     if (core->port->ops->stream_open(core->port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX,
                                      &stream_events, c, &c->stream) != OK) {
         close(fd);
@@ -408,6 +453,10 @@ void client_quit(struct client *c)
     c->quitting = true;
     client_run(c);
 }
+
+int client_proto(const struct client *c) { return c->proto; }
+
+struct list *client_subscriptions(struct client *c) { return &c->subscriptions; }
 
 struct session *client_session(const struct client *c) { return c->session; }
 

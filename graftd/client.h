@@ -17,11 +17,13 @@ struct hold;
 struct idem;
 struct undo;
 struct session;
+struct event_wait;
 
 enum {
     REQUEST_MAX = 64 * 1024 * 1024,     /* bytes of one request */
     REQUEST_ARG_MAX = 8192,             /* arguments of one request */
     REQUEST_INLINE_MAX = 64 * 1024,     /* bytes of an inline command */
+    REQUEST_REPLY_ROOM = 128,           /* bytes of a reply that are there before anything is done: OK, a number, an error */
     REQUEST_PIPELINE_MAX = 1024,        /* begun and not answered, of one connection; more wait in its buffer */
     CLIENT_READ_AHEAD_MAX = 256 * 1024, /* bytes taken in while a request runs */
     CLIENT_PENDING_MAX = 1024 * 1024,      /* bytes of requests and replies in the works, before the next one begins */
@@ -35,6 +37,9 @@ struct request {
     struct list link;
     struct core *core;
     struct client *client; /* NULL: gone, nobody reads the reply */
+    uid_t uid;             /* who asked, known when the client is gone, too */
+    gid_t gid;
+    pid_t pid;
     const struct command *command;
     const struct bytes *argv; /* owned, with the request; argv[0] is the command's name */
     size_t argc;
@@ -42,6 +47,7 @@ struct request {
     struct buf reply; /* RESP */
     size_t size, weight; /* bytes: of the request; of it and its reply, as counted in its client's pending */
     bool decided, done;
+    bool unheard; /* there was no memory for any answer: its place is the end of the connection */
     void (*part_done)(
         struct request *);        /* it is a part of another request: told in place of its client; NULL: it is none */
     const struct failure *failed; /* of a part, during part_done(): why it was refused; NULL: it was not */
@@ -61,11 +67,15 @@ struct request {
     struct idem *idem; /* see idem.h */
     bool trial;        /* of a call: a dry run */
     struct undo *undo; /* see command_undo.c */
+    struct event_wait *event_wait; /* see command_event.c */
+    void (*sent)(void *owner);     /* of a push: it was written, or never will be; NULL: it is none */
+    void *sent_owner;
 };
 
 /* The next request of the same client may begin. */
 void request_decided(struct request *r);
-/* The reply is complete; decided, too. The request may be gone when this returns. */
+/* The reply is complete; decided, too. One of which a part could not be added becomes an error, BUSY or LIMIT. The request
+ * may be gone when this returns. */
 void request_done(struct request *r);
 /* The reply is this error and nothing else; then request_done. */
 void request_fail(struct request *r, const struct failure *why);
@@ -88,6 +98,12 @@ const char *client_name(const struct client *c);
 void client_set_name(struct client *c, struct bytes name);
 void client_set_proto(struct client *c, int proto); /* of the requests after this one */
 void client_quit(struct client *c);                 /* closes after the replies so far */
+
+/* What nobody asked for: frames takes its place behind the replies so far, and is emptied. sent() follows, once, when it
+ * was written to a peer that reads, or will not be. ERR_NOMEM: nothing happened. */
+enum err client_push(struct client *c, struct buf *frames, void (*sent)(void *owner), void *owner);
+int client_proto(const struct client *c);
+struct list *client_subscriptions(struct client *c); /* see subscribe.h */
 
 /* The transaction that it holds, see session.h; NULL: none. */
 struct session *client_session(const struct client *c);

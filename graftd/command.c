@@ -1,6 +1,8 @@
 /* The table of commands, the way to their handlers, and those that clients send on their own. */
+#include "graftd/audit.h"
 #include "graftd/command.h"
 #include "graftd/session.h"
+#include "graftd/subscribe.h"
 
 #include "lib/resp.h"
 
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 
 enum { RIGHT_NONE = -1, NAME_MAX_SHOWN = 64 };
 
@@ -33,6 +34,7 @@ bool command_may(struct request *r, enum right right, struct bytes subject)
 
     if (policy_caller_may(r->core->policy, who, right, subject, &place))
         return true;
+    audit_denied(r->core->audit, who, right_name(right), subject, place);
     if (place.line != 0)
         request_error(r, ERR_NOPERM, "user %u may not %s \"%s\": %s denies it", (unsigned)who->uid, right_name(right),
                       bytes_show(subject, shown, sizeof shown), place_show(place, where, sizeof where));
@@ -44,18 +46,6 @@ bool command_may(struct request *r, enum right right, struct bytes subject)
 
 void command_usage(struct request *r) { request_error(r, ERR_COMMAND, "syntax error; it is: %s", r->command->usage); }
 
-const char *iso_time(int64_t us, char out[32])
-{
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm tm;
-    size_t n;
-
-    gmtime_r(&seconds, &tm);
-    n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + n, 32 - n, ".%03dZ", (int)(us / 1000 % 1000));
-    return out;
-}
-
 static const struct command *command_find(struct bytes name)
 {
     for (size_t i = 0; i < command_count; i++)
@@ -63,6 +53,68 @@ static const struct command *command_find(struct bytes name)
             return &command_table[i];
     return NULL;
 }
+
+/* Commands whose usage has a word in capitals behind the name: "GRAFT LOAD …". */
+static bool has_second_word(const struct command *c)
+{
+    const char *word = strchr(c->usage, ' ');
+
+    return word != NULL && word[1] >= 'A' && word[1] <= 'Z' && word[2] >= 'A' && word[2] <= 'Z';
+}
+
+/* `deny command`: "backup", "graft load". A second word that is none is for the handler to refuse. */
+static bool command_is_allowed(struct request *r)
+{
+    char name[NAME_MAX_SHOWN], shown[NAME_MAX_SHOWN], where[256];
+    size_t n = strlen(r->command->name);
+    struct place place;
+
+    memcpy(name, r->command->name, n);
+    if (has_second_word(r->command) && r->argc > 1 && n + 1 + r->argv[1].len < sizeof name) {
+        const char *word = r->argv[1].data;
+        name[n++] = ' ';
+        for (size_t i = 0; i < r->argv[1].len; i++)
+            name[n++] = (char)(word[i] >= 'A' && word[i] <= 'Z' ? word[i] - 'A' + 'a' : word[i]);
+    }
+    if (policy_command_may(r->core->policy, request_principal(r), bytes_of(name, n), &place))
+        return true;
+    audit_denied(r->core->audit, request_principal(r), "command", bytes_of(name, n), place);
+    request_error(r, ERR_NOPERM, "user %u may not use the command \"%s\": %s denies it",
+                  (unsigned)request_principal(r)->uid, bytes_show(bytes_of(name, n), shown, sizeof shown),
+                  place_show(place, where, sizeof where));
+    return false;
+}
+
+/* Whether the pattern is, or begins, this command's name, or its name and a word of its usage. */
+static bool pattern_meets(const struct policy_rule *rule, const struct command *c)
+{
+    size_t n = strlen(c->name), len;
+
+    if (rule->len <= n)
+        return strncmp(c->name, rule->text, rule->len) == 0 && (rule->prefix || rule->len == n);
+    if (strncmp(c->name, rule->text, n) != 0 || rule->text[n] != ' ' || !has_second_word(c))
+        return false;
+    len = rule->len - n - 1;
+    for (const char *word = strchr(c->usage, ' '); word != NULL; word = strchr(word + 1, ' '))
+        if (strncasecmp(word + 1, rule->text + n + 1, len) == 0 &&
+            (rule->prefix || strchr(" |", word[1 + len]) != NULL))
+            return true;
+    return false;
+}
+
+static void check_rule(const struct policy_rule *rule, void *user)
+{
+    char shown[NAME_MAX_SHOWN], where[256];
+
+    for (size_t i = 0; i < command_count; i++)
+        if (pattern_meets(rule, &command_table[i]))
+            return;
+    buf_addf(user, "%s: warning: no command is named \"%s%s\", so this denies nothing\n",
+             place_show(rule->place, where, sizeof where),
+             bytes_show(bytes_of(rule->text, rule->len), shown, sizeof shown), rule->prefix ? "*" : "");
+}
+
+void command_check_policy(const struct policy *p, struct buf *out) { policy_each_command(p, check_rule, out); }
 
 void command_run(struct request *r)
 {
@@ -79,9 +131,11 @@ void command_run(struct request *r)
                       r->command->usage);
         return;
     }
+    if (!command_is_allowed(r))
+        return;
     if (r->command->right != RIGHT_NONE && !command_may(r, (enum right)r->command->right, bytes_of(NULL, 0)))
         return;
-    if (!session_queues(r))
+    if (!subscribe_refuses(r) && !session_queues(r))
         r->command->run(r);
 }
 
@@ -95,10 +149,15 @@ static void reply_ok(struct request *r)
 
 void command_ping(struct request *r)
 {
-    if (r->argc == 2)
+    if (r->proto == 2 && r->part_done == NULL && !list_empty(client_subscriptions(r->client))) {
+        resp_add_array(&r->reply, 2);
+        resp_add_bulk_str(&r->reply, "pong");
+        resp_add_bulk(&r->reply, r->argc == 2 ? r->argv[1] : bytes_of("", 0));
+    } else if (r->argc == 2) {
         resp_add_bulk(&r->reply, r->argv[1]);
-    else
+    } else {
         resp_add_status(&r->reply, "PONG");
+    }
     request_done(r);
 }
 
@@ -173,6 +232,7 @@ void command_reset(struct request *r)
 {
     if (client_session(r->client) != NULL)
         session_close(client_session(r->client), "RESET ended it");
+    subscribe_end_all(r->client);
     client_set_proto(r->client, 2);
     client_set_name(r->client, bytes_of("", 0));
     resp_add_status(&r->reply, "RESET");

@@ -8,6 +8,7 @@
 #define GRAFTD_COMMAND_H
 
 #include "graftd/client.h"
+#include "graftd/iso_time.h"
 
 struct command {
     const char *name, *usage;
@@ -18,6 +19,8 @@ struct command {
 
 /* Finds the command, checks arity and right, runs it. */
 void command_run(struct request *r);
+/* Adds a line for each `deny command` that no command meets, as far as out has room. */
+void command_check_policy(const struct policy *p, struct buf *out);
 
 #define COMMAND(name, args_min, args_max, right, handler, usage) void handler(struct request *);
 #include "graftd/command.def"
@@ -27,7 +30,10 @@ void command_run(struct request *r);
 bool arg_is(struct bytes arg, const char *word); /* in any case */
 /* True if the caller may; else the request has failed with NOPERM, which names the rule. */
 bool command_may(struct request *r, enum right right, struct bytes subject);
+/* A small transaction of r's own, or work in the one that its connection holds: step() does what it can with r->txn,
+ * remembers in r->at how far it came, is entered again after ERR_WAIT, and appends to the reply only what is final. The
+ * victim of a deadlock begins anew with r->at 0, unseen. */
+void command_transact(struct request *r, enum err (*step)(struct request *, struct failure *why));
 void command_usage(struct request *r);          /* fails it: the words are off */
-const char *iso_time(int64_t us, char out[32]); /* 2026-11-23T10:00:00.123Z */
 
 #endif

@@ -1,15 +1,17 @@
-/* INFO, POLICY, SHUTDOWN: for who operates graftd. */
+/* INFO, SHUTDOWN: for who operates graftd. */
 #include "graftd/allocator.h"
 #include "graftd/command.h"
+#include "graftd/event.h"
 #include "graftd/registry.h"
 #include "graftd/super.h"
+#include "graftd/timer.h"
 #include "lib/resp.h"
 
 #include <inttypes.h>
 #include <strings.h>
 #include <unistd.h>
 
-enum { INFO_MAX = 64 * 1024, POLICY_MAX = 4 * 1024 * 1024 };
+enum { INFO_MAX = 64 * 1024 };
 
 static void info_server(struct core *core, struct buf *b)
 {
@@ -84,12 +86,19 @@ static void info_store(struct core *core, struct buf *b)
              s.cache_keys, s.dirty_keys);
 }
 
+static void info_events(struct core *core, struct buf *b)
+{
+    buf_addf(b, "event_listeners:%zu\r\ntimers:%zu\r\n", events_listener_count(core->events),
+             timers_count(core->timers));
+}
+
 static const struct section {
     const char *name;
     void (*add)(struct core *, struct buf *);
 } sections[] = {
     { "Server", info_server }, { "Clients", info_clients }, { "Memory", info_memory },
     { "Calls", info_calls },   { "Grafts", info_grafts },   { "Store", info_store },
+    { "Events", info_events },
 };
 
 static bool section_wanted(const struct request *r, const char *name)
@@ -115,26 +124,6 @@ void command_info(struct request *r)
     resp_add_verbatim(&r->reply, buf_bytes(&b), r->proto);
     buf_fini(&b);
     request_done(r);
-}
-
-void command_policy(struct request *r)
-{
-    struct buf b;
-    enum err err;
-
-    if (!arg_is(r->argv[1], "SHOW")) {
-        command_usage(r);
-        return;
-    }
-    buf_init(&b, POLICY_MAX);
-    err = policy_show(r->core->policy, &b);
-    if (err == OK)
-        resp_add_verbatim(&r->reply, buf_bytes(&b), r->proto);
-    buf_fini(&b);
-    if (err == OK)
-        request_done(r);
-    else
-        request_error(r, err, "no memory to show the policy");
 }
 
 /* As in Redis, success has no reply: the connection closes. */

@@ -1,4 +1,5 @@
 /* GRAFT …: the life of a graft, as seen from outside. */
+#include "graftd/audit.h"
 #include "graftd/command.h"
 #include "graftd/registry.h"
 #include "lib/resp.h"
@@ -33,6 +34,7 @@ static void loaded(void *owner, const struct failure *why, struct graft *g)
 {
     struct request *r = owner;
 
+    audit_asked(r, AUDIT_LOAD, RIGHT_LOAD, r->argv[2], why);
     if (g == NULL) {
         request_fail(r, why);
         return;
@@ -64,8 +66,10 @@ static void graft_cmd_load(struct request *r)
         return;
     }
     if (graft_load(r->core->registry, r->argv[2], r->argv[3], replace, request_principal(r)->uid, loaded, r, &why) !=
-        OK)
+        OK) {
+        audit_asked(r, AUDIT_LOAD, RIGHT_LOAD, r->argv[2], &why);
         request_fail(r, &why);
+    }
 }
 
 static void verified(void *owner, const struct failure *why, struct graft *g)
@@ -104,6 +108,7 @@ static void unloaded(void *owner, const struct failure *why, struct graft *g)
     struct request *r = owner;
 
     (void)g;
+    audit_asked(r, AUDIT_UNLOAD, RIGHT_UNLOAD, r->argv[2], why);
     if (why->err != OK) {
         request_fail(r, why);
         return;
@@ -132,8 +137,10 @@ static void graft_cmd_unload(struct request *r)
     if (r->argc < 3)
         command_usage(r);
     else if (command_may(r, RIGHT_UNLOAD, r->argv[2]) &&
-             graft_unload(r->core->registry, r->argv[2], wait_ms, force, unloaded, r, &why) != OK)
+             graft_unload(r->core->registry, r->argv[2], wait_ms, force, unloaded, r, &why) != OK) {
+        audit_asked(r, AUDIT_UNLOAD, RIGHT_UNLOAD, r->argv[2], &why);
         request_fail(r, &why);
+    }
 }
 
 static void list_one(struct graft *g, void *user)

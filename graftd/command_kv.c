@@ -22,8 +22,6 @@ enum {
 
 /* ---- running a step ---- */
 
-static void begin(struct request *r, enum err (*step)(struct request *, struct failure *));
-
 static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
 {
     struct request *r = owner;
@@ -37,7 +35,7 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
         r->retries++;
         r->at = 0;
         buf_clear(&r->reply);
-        begin(r, again);
+        command_transact(r, again);
         return;
     }
     if (why->err != OK)
@@ -99,7 +97,7 @@ static void kv_lost(struct request *r)
     txn_abort(r->txn, &why, r->core->port->ops->wall_us(r->core->port), 0);
 }
 
-static void begin(struct request *r, enum err (*step)(struct request *, struct failure *))
+void command_transact(struct request *r, enum err (*step)(struct request *, struct failure *))
 {
     const struct principal *who = request_principal(r);
     struct txn_origin origin = {
@@ -176,7 +174,7 @@ static enum err step_get(struct request *r, struct failure *why)
 void command_get(struct request *r)
 {
     if (one_key(r, RIGHT_KV_READ))
-        begin(r, step_get);
+        command_transact(r, step_get);
 }
 
 static enum err step_mget(struct request *r, struct failure *why)
@@ -198,7 +196,7 @@ static enum err step_mget(struct request *r, struct failure *why)
 void command_mget(struct request *r)
 {
     if (check_keys(r, RIGHT_KV_READ, 1))
-        begin(r, step_mget);
+        command_transact(r, step_mget);
 }
 
 static enum err step_exists(struct request *r, struct failure *why)
@@ -219,7 +217,7 @@ static enum err step_exists(struct request *r, struct failure *why)
 void command_exists(struct request *r)
 {
     if (check_keys(r, RIGHT_KV_READ, 1))
-        begin(r, step_exists);
+        command_transact(r, step_exists);
 }
 
 static enum err step_del(struct request *r, struct failure *why)
@@ -238,7 +236,7 @@ static enum err step_del(struct request *r, struct failure *why)
 void command_del(struct request *r)
 {
     if (check_keys(r, RIGHT_KV_WRITE, 1))
-        begin(r, step_del);
+        command_transact(r, step_del);
 }
 
 enum { SET_NX = 1, SET_XX = 2, SET_GET = 4 };
@@ -286,7 +284,7 @@ void command_set(struct request *r)
         command_usage(r);
     else if (one_key(r, RIGHT_KV_WRITE) && check_value(r, r->argv[2]) &&
              ((r->number & SET_GET) == 0 || one_key(r, RIGHT_KV_READ)))
-        begin(r, step_set);
+        command_transact(r, step_set);
 }
 
 static enum err step_mset(struct request *r, struct failure *why)
@@ -309,7 +307,7 @@ void command_mset(struct request *r)
         if (!check_value(r, r->argv[i]))
             return;
     if (check_keys(r, RIGHT_KV_WRITE, 2))
-        begin(r, step_mset);
+        command_transact(r, step_mset);
 }
 
 static enum err step_add(struct request *r, struct failure *why)
@@ -333,7 +331,7 @@ static void add(struct request *r, int64_t by)
 {
     r->number = by;
     if (one_key(r, RIGHT_KV_WRITE))
-        begin(r, step_add);
+        command_transact(r, step_add);
 }
 
 void command_incr(struct request *r) { add(r, 1); }
@@ -505,9 +503,11 @@ static enum err step_scan(struct request *r, struct failure *why)
             if (page.more && next == 0)
                 return ERR_NOMEM;
             snprintf(cursor, sizeof cursor, "%" PRIu64, next);
-            resp_add_array(&r->reply, 2);
-            resp_add_bulk_str(&r->reply, cursor);
-            err = resp_add_array(&r->reply, shown);
+            err = resp_add_array(&r->reply, 2);
+            if (err == OK)
+                err = resp_add_bulk_str(&r->reply, cursor);
+            if (err == OK)
+                err = resp_add_array(&r->reply, shown);
         }
         for (size_t i = 0; i < page.count && err == OK; i++) {
             struct bytes key = page.items[i].key;
@@ -525,7 +525,7 @@ void command_scan(struct request *r)
     struct scan s;
 
     if (scan_words(r, &s))
-        begin(r, step_scan);
+        command_transact(r, step_scan);
     else
         request_error(r, ERR_COMMAND, "invalid cursor or words; it is: %s", r->command->usage);
 }

@@ -1,4 +1,5 @@
 /* TXN, BLAME, GETAT and BACKUP: what runs, what was, and how to end, take back or keep it. */
+#include "graftd/audit.h"
 #include "graftd/call.h"
 #include "graftd/command.h"
 #include "graftd/history.h"
@@ -466,6 +467,7 @@ static void txn_cmd_kill(struct request *r)
         request_error(r, ERR_COMMAND, "no transaction %llu runs; TXN LIST shows what does", (unsigned long long)id);
         return;
     }
+    audit_asked(r, AUDIT_KILL, RIGHT_KILL, r->argv[2], NULL);
     resp_add_status(&r->reply, "OK");
     request_done(r);
 }

@@ -4,12 +4,15 @@
  *     (find) → ask what builds on it → read the effects of each → lock, compare, put back → commit, or end a dry run
  *
  * What builds on it is asked before anything is locked, so it is true of the past alone. What came in since is met by its
- * effects: each key must still hold what the effect made of it, seen under its lock; else nothing is undone, and it asks
+ * effects: each item must still hold what the effect made of it, seen under its lock; else nothing is undone, and it asks
  * anew once that is on disk (an abort ends no earlier than what it has read), for which there is a bound. With CASCADE
  * all of them are taken back, newest first, each told in the history as a transaction of its own, and all commit together.
+ * Events stay told: the reply lists them.
  */
+#include "graftd/audit.h"
 #include "graftd/command.h"
 #include "graftd/history.h"
+#include "graftd/put_back.h"
 #include "graftd/session.h"
 #include "lib/resp.h"
 
@@ -27,6 +30,7 @@ enum {
 struct undone {
     uint64_t id, by;            /* by: the transaction that the history will tell of; 0: not begun */
     struct store_request shown; /* owns its effects */
+    struct put_back back;
 };
 
 struct undo {
@@ -39,16 +43,26 @@ struct undo {
     struct txn *txn;
     bool running;     /* txn is ours to go on with */
     size_t at, taken; /* list[at] is being taken back, so many of its effects have been */
-    bool stale;       /* a key does not hold what it should */
+    bool stale;       /* an item does not hold what it should */
+    bool alike;       /* what builds on it must be asked again, see put_back_step */
+    bool asking;      /* it is */
     bool again;
     unsigned retries;
 };
 
+static void list_free(struct undo *u)
+{
+    for (size_t i = 0; i < u->loaded; i++) {
+        put_back_fini(&u->list[i].back);
+        store_request_fini(&u->list[i].shown);
+    }
+    free(u->list);
+    u->list = NULL;
+}
+
 static void undo_free(struct undo *u)
 {
-    for (size_t i = 0; i < u->loaded; i++)
-        store_request_fini(&u->list[i].shown);
-    free(u->list);
+    list_free(u);
     free(u);
 }
 
@@ -56,6 +70,8 @@ static void undo_fail(struct undo *u, const struct failure *why)
 {
     struct request *r = u->r;
 
+    if (!u->trial)
+        audit_asked(r, AUDIT_UNDO, RIGHT_UNDO, r->argv[2], why);
     r->undo = NULL;
     undo_free(u);
     request_fail(r, why);
@@ -83,6 +99,16 @@ static bool ask_failed(struct undo *u, const struct store_request *s)
 
 static void undo_ask(struct undo *u);
 
+/* What stands in the way of files is known at the commit. */
+static void refuse_end(struct undo *u, const struct failure *end)
+{
+    struct failure why = *end;
+
+    if (!u->stale && (why.err == ERR_CONFLICT || why.err == ERR_STORAGE))
+        fail_prefix(&why, "transaction %llu cannot be %s", (unsigned long long)u->target, name_of(u));
+    undo_fail(u, &why);
+}
+
 static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
 {
     struct undo *u = owner;
@@ -96,37 +122,24 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
         return;
     }
     if (why->err != OK && why->err != ERR_TRIED) {
-        undo_fail(u, why);
+        refuse_end(u, why);
         return;
     }
+    if (!u->trial)
+        audit_asked(r, AUDIT_UNDO, RIGHT_UNDO, r->argv[2], NULL);
     r->undo = NULL;
     undo_free(u);
     request_done(r);
 }
 
-static enum err refuse_changed(struct undo *u, const struct undone *d, struct bytes key, struct failure *why)
+/* Effect i of one of them. */
+static enum err take_back(struct undo *u, const struct undone *d, size_t i, struct failure *why)
 {
-    char shown[KEY_SHOWN];
+    enum err err = put_back_step(&d->back, i, u->txn, &u->stale, &u->alike, why);
 
-    u->stale = true;
-    return fail(
-        why, ERR_CONFLICT,
-        "transaction %llu cannot be %s: \"%s\" no longer holds what transaction %llu made of it; look with BLAME",
-        (unsigned long long)u->target, name_of(u), bytes_show(key, shown, sizeof shown), (unsigned long long)d->id);
-}
-
-static enum err put_back(struct undo *u, const struct undone *d, const struct store_effect *e, struct failure *why)
-{
-    struct bytes now = { NULL, 0 };
-    enum err err = txn_get(u->txn, e->key, LOCK_EXCLUSIVE, &now, why);
-
-    if (err != OK && err != ERR_ABSENT)
-        return err;
-    if ((err == OK) != e->after.present || (err == OK && !bytes_equal(now, e->after.value)))
-        return refuse_changed(u, d, e->key, why);
-    if (e->before.present)
-        return txn_put(u->txn, e->key, e->before.value, why);
-    return e->after.present ? txn_delete(u->txn, e->key, why) : OK;
+    if (u->stale)
+        fail_prefix(why, "transaction %llu cannot be %s", (unsigned long long)u->target, name_of(u));
+    return err;
 }
 
 static enum err step(struct undo *u, struct failure *why)
@@ -134,20 +147,18 @@ static enum err step(struct undo *u, struct failure *why)
     for (; u->at < u->count; u->at++, u->taken = 0) {
         struct undone *d = &u->list[u->at];
         enum err err = d->by != 0 ? OK : txn_undoes(u->txn, d->id, &d->by);
-        for (; u->taken < d->shown.effect_count && err == OK; u->taken += err == OK)
-            err = put_back(u, d, &d->shown.effects[d->shown.effect_count - 1 - u->taken], why);
+        for (; u->taken < d->back.count && err == OK; u->taken += err == OK)
+            err = take_back(u, d, d->back.count - 1 - u->taken, why);
         if (err != OK)
             return err;
     }
     return OK;
 }
 
-/* {undone: [{id, by}], effects: […]} */
-static enum err add_reply(struct undo *u)
+static void add_undone(struct undo *u)
 {
     struct request *r = u->r;
 
-    resp_add_map(&r->reply, 2, r->proto);
     resp_add_bulk_str(&r->reply, "undone");
     resp_add_array(&r->reply, u->count);
     for (size_t i = 0; i < u->count; i++) {
@@ -159,19 +170,68 @@ static enum err add_reply(struct undo *u)
         else
             resp_add_i64(&r->reply, (int64_t)u->list[i].by);
     }
-    resp_add_bulk_str(&r->reply, "effects");
-    return history_add_effects_of(r, u->txn);
 }
 
-static void run(struct undo *u)
+static size_t event_count(const struct put_back *p)
 {
-    struct port *port = u->r->core->port;
-    struct failure why = { 0 };
-    enum err err = step(u, &why);
-    int64_t now = port_wall_us(port);
+    size_t n = 0;
 
-    if (err == ERR_WAIT)
-        return;
+    for (size_t i = 0; i < p->count; i++)
+        n += put_back_keeps(p, i);
+    return n;
+}
+
+/* The events of one, in the order in which they were told. */
+static enum err add_events(struct request *r, const struct put_back *p)
+{
+    enum err err = OK;
+
+    for (size_t i = 0; i < p->count && err == OK; i++) {
+        const struct store_effect *e = &p->effects[i];
+        if (!put_back_keeps(p, i))
+            continue;
+        resp_add_map(&r->reply, 3, r->proto);
+        history_add_number(r, "id", p->txn);
+        resp_add_bulk_str(&r->reply, "topic");
+        resp_add_bulk(&r->reply, history_topic(e->key));
+        resp_add_bulk_str(&r->reply, "data");
+        err = resp_add_bulk(&r->reply, e->after.value);
+    }
+    return err;
+}
+
+static enum err add_kept(struct undo *u)
+{
+    size_t count = 0;
+    enum err err;
+
+    for (size_t i = 0; i < u->count; i++)
+        count += event_count(&u->list[i].back);
+    resp_add_bulk_str(&u->r->reply, "kept");
+    err = resp_add_array(&u->r->reply, count);
+    for (size_t i = u->count; i > 0 && err == OK; i--)
+        err = add_events(u->r, &u->list[i - 1].back);
+    return err;
+}
+
+/* {undone: [{id, by}], effects: […], kept: [{id, topic, data}]} */
+static enum err add_reply(struct undo *u)
+{
+    struct request *r = u->r;
+    enum err err;
+
+    resp_add_map(&r->reply, 3, r->proto);
+    add_undone(u);
+    resp_add_bulk_str(&r->reply, "effects");
+    err = history_add_effects_of(r, u->txn);
+    return err == OK ? add_kept(u) : err;
+}
+
+/* All has been put back, or err says why not. */
+static void decide(struct undo *u, enum err err, struct failure *why)
+{
+    int64_t now = port_wall_us(u->r->core->port);
+
     if (err == OK)
         err = add_reply(u);
     u->running = false;
@@ -184,9 +244,56 @@ static void run(struct undo *u)
     } else {
         if (err == OK)
             err = ERR_TRIED;
-        fail(&why, err, "%s", err_sentence(err));
-        txn_abort(u->txn, &why, now, 0);
+        fail(why, err, "%s", err_sentence(err));
+        txn_abort(u->txn, why, now, 0);
     }
+}
+
+/* What builds on it is what is taken back with it. */
+static bool same_dependents(const struct undo *u, const struct store_request *s)
+{
+    if (s->why.err != OK || s->row_count + 1 != u->count)
+        return false;
+    for (size_t i = 0; i < s->row_count; i++)
+        if (s->rows[i].txn != u->list[i].id)
+            return false;
+    return true;
+}
+
+static void checked(struct store_request *s)
+{
+    struct request *r = s->owner;
+    struct undo *u = r->undo;
+    struct failure why = { 0 };
+    enum err err = OK;
+
+    u->asking = false;
+    u->stale = !same_dependents(u, s);
+    store_request_fini(s);
+    if (r->client == NULL)
+        err = fail(&why, ERR_LOST, "its client hung up");
+    else if (u->stale)
+        err = fail(&why, ERR_CONFLICT, "transaction %llu cannot be %s: others change the same files all the while",
+                   (unsigned long long)u->target, name_of(u));
+    u->stale = u->stale && err != ERR_LOST;
+    decide(u, err, &why);
+}
+
+static void run(struct undo *u)
+{
+    struct request *r = u->r;
+    struct failure why = { 0 };
+    enum err err = u->asking ? ERR_WAIT : step(u, &why);
+
+    if (err == ERR_WAIT)
+        return;
+    if (err != OK || !u->alike) {
+        decide(u, err, &why);
+        return;
+    }
+    u->asking = true;
+    r->store = (struct store_request){ .kind = STORE_DEPENDENTS, .txn = u->target };
+    history_ask(r, checked);
 }
 
 static void txn_wakes(void *owner)
@@ -224,7 +331,7 @@ static void undo_begin(struct undo *u)
 
 static void undo_load(struct undo *u);
 
-static enum err check_shown(struct undo *u, const struct undone *d, struct failure *why)
+static enum err check_shown(struct undo *u, struct undone *d, struct failure *why)
 {
     const struct store_request *s = &d->shown;
     unsigned long long id = d->id;
@@ -239,6 +346,8 @@ static enum err check_shown(struct undo *u, const struct undone *d, struct failu
     if (u->bytes > UNDO_BYTES_MAX)
         return fail(why, ERR_LIMIT, "too much would be taken back at once: more than %d bytes. limit=%d",
                     UNDO_BYTES_MAX, UNDO_BYTES_MAX);
+    if (put_back_init(&d->back, s) != OK)
+        return fail(why, ERR_NOMEM, "no memory for an undo");
     return OK;
 }
 
@@ -338,11 +447,8 @@ static void undo_ask(struct undo *u)
 {
     struct request *r = u->r;
 
-    for (size_t i = 0; i < u->loaded; i++)
-        store_request_fini(&u->list[i].shown);
-    free(u->list);
-    u->list = NULL;
-    u->stale = false;
+    list_free(u);
+    u->stale = u->alike = false;
     u->count = u->loaded = u->bytes = u->at = u->taken = 0;
     buf_clear(&r->reply);
     r->store = (struct store_request){ .kind = STORE_DEPENDENTS, .txn = u->target };
@@ -391,7 +497,7 @@ static void undo_lost(struct request *r)
     if (u == NULL)
         return;
     u->again = false;
-    if (!u->running)
+    if (!u->running || u->asking)
         return;
     u->running = false;
     fail(&why, ERR_LOST, "its client hung up");

@@ -12,6 +12,10 @@
 struct super;
 struct registry;
 struct objects;
+struct events;
+struct timers;
+struct audit;
+struct reload;
 
 struct core {
     struct port *port;
@@ -21,6 +25,10 @@ struct core {
     struct super *super;
     struct registry *registry;
     struct objects *objects;
+    struct events *events; /* who waits for which, see event.h */
+    struct timers *timers; /* what is armed, see timer.h */
+    struct audit *audit;   /* NULL: no notes are taken, see audit.h */
+    struct reload *reload; /* reads the policy again, see reload.h */
     struct list calls;    /* running, for TXN LIST and KILL; see call.h */
     struct list clients;  /* connected; see client.h */
     struct list sessions; /* with an open transaction; see session.h */
@@ -32,5 +40,8 @@ struct core {
         uint64_t commands, calls, committed, retries, failed[64]; /* failed: by enum err */
     } stats;
 };
+
+/* The manager's `stored`: those who wait for events and timers are told. core: a struct core. */
+void core_stored(void *core, char resource, struct bytes key, const struct bytes *now);
 
 #endif

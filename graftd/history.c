@@ -1,6 +1,14 @@
 #include "graftd/history.h"
 
+#include "graftd/command.h"
 #include "lib/resp.h"
+#include "txn/file_image.h"
+#include "txn/timer_image.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { IMAGE_SHOWN = TIMER_FUNCTION_MAX + TIMER_ERROR_MAX + 128 }; /* bytes of an image in words */
 
 void history_ask(struct request *r, void (*done)(struct store_request *))
 {
@@ -61,18 +69,66 @@ static enum err add_bytes(struct request *r, enum err err, const char *name, con
     return image->present ? resp_add_bulk(&r->reply, image->value) : resp_add_nil(&r->reply, r->proto);
 }
 
+struct bytes history_topic(struct bytes key)
+{
+    const char *end = key.len == 0 ? NULL : memchr(key.data, '\0', key.len);
+
+    return bytes_of(key.data, end == NULL ? key.len : (size_t)(end - (const char *)key.data));
+}
+
+static void show_file(struct bytes image, char out[IMAGE_SHOWN])
+{
+    struct file_image i;
+
+    if (!file_image_read(image, &i))
+        snprintf(out, IMAGE_SHOWN, "damaged");
+    else if (i.kind == FILE_DIRECTORY)
+        snprintf(out, IMAGE_SHOWN, "directory");
+    else
+        snprintf(out, IMAGE_SHOWN, "%llu bytes", (unsigned long long)file_image_size(&i));
+}
+
+static void show_timer(struct bytes image, char out[IMAGE_SHOWN])
+{
+    struct timer t;
+    char due[32];
+
+    if (!timer_image_read(image, &t))
+        snprintf(out, IMAGE_SHOWN, "damaged");
+    else
+        snprintf(out, IMAGE_SHOWN, "%.*s due %s%s%s%.*s", (int)t.function.len, (const char *)t.function.data,
+                 iso_time(t.due_us, due), t.parked ? ", parked" : "", t.error.len > 0 ? ": " : "", (int)t.error.len,
+                 (const char *)t.error.data);
+}
+
+/* In words, where bytes would tell nobody anything; borrowed from out. */
+static struct image show_image(char resource, const struct image *image, char out[IMAGE_SHOWN])
+{
+    if (!image->present || (resource != RESOURCE_FILE && resource != RESOURCE_TIMER))
+        return *image;
+    if (resource == RESOURCE_FILE)
+        show_file(image->value, out);
+    else
+        show_timer(image->value, out);
+    return (struct image){ true, bytes_str(out) };
+}
+
 enum err history_add_effect(struct request *r, uint64_t seq, const struct store_effect *e)
 {
+    char before_text[IMAGE_SHOWN], after_text[IMAGE_SHOWN];
+    struct image before = show_image(e->resource, &e->before, before_text);
+    struct image after = show_image(e->resource, &e->after, after_text);
+    struct bytes key = e->resource == RESOURCE_EVENT ? history_topic(e->key) : e->key;
     enum err err = resp_add_map(&r->reply, 5, r->proto);
 
     if (err == OK)
         err = resp_add_bulk_str(&r->reply, "seq");
     if (err == OK)
         err = resp_add_i64(&r->reply, (int64_t)seq);
-    err = add_bytes(r, err, "resource", &(struct image){ true, bytes_str(e->resource == 'k' ? "kv" : "?") });
-    err = add_bytes(r, err, "key", &(struct image){ true, e->key });
-    err = add_bytes(r, err, "before", &e->before);
-    return add_bytes(r, err, "after", &e->after);
+    err = add_bytes(r, err, "resource", &(struct image){ true, bytes_str(resource_name(e->resource)) });
+    err = add_bytes(r, err, "key", &(struct image){ true, key });
+    err = add_bytes(r, err, "before", &before);
+    return add_bytes(r, err, "after", &after);
 }
 
 struct teller {

@@ -19,8 +19,12 @@ struct store_request history_row(uint64_t id);
 void history_add_text(struct request *r, const char *name, const char *value);
 void history_add_number(struct request *r, const char *name, uint64_t value);
 void history_add_ms(struct request *r, const char *name, uint64_t us);
-/* A map: seq, resource, key, before, after. ERR_LIMIT, ERR_NOMEM. */
+/* A map: seq, resource, key, before, after. Of kv these are bytes; of the others what a reader can use: a file's path
+ * and "120 bytes" or "directory"; an event's topic and data; a timer's id and "bank.remind due 2026-11-23T10:00:00Z".
+ * ERR_LIMIT, ERR_NOMEM. */
 enum err history_add_effect(struct request *r, uint64_t seq, const struct store_effect *e);
+/* The topic of an event's key. */
+struct bytes history_topic(struct bytes key);
 /* An array of what t did so far. ERR_LIMIT: it is not all in memory, or too much; ERR_NOMEM. */
 enum err history_add_effects_of(struct request *r, const struct txn *t);
 

@@ -1,21 +1,82 @@
-#include "graftd/hostcall.h"
+#include "graftd/audit.h"
+#include "graftd/hostcall_impl.h"
 
 #include "lib/log.h"
-#include "lib/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum {
-    LOG_LINES_MAX = 100,               /* of one call */
-    KEY_SHOWN = 64,                    /* bytes of a key in a message */
-    PAGE_BYTES_MAX = 48 * 1024 * 1024, /* of one page of a scan */
-};
+enum { LOG_LINES_MAX = 100 }; /* of one call */
 
-static enum err not_a_message(const char *name, struct failure *why)
+/* ---- checks and answers ---- */
+
+enum err hostcall_malformed(const char *name, struct failure *why)
 {
     return fail(why, ERR_CRASHED, "sent a malformed %s", name);
 }
+
+static const char *verb_of(enum grant_right right)
+{
+    return right == GRANT_TIMER ? "set a timer for" : grant_right_name(right);
+}
+
+enum err hostcall_may(struct hostcall_context *h, enum grant_right right, struct bytes subject, struct failure *why)
+{
+    struct place place;
+    char where[256], shown[HOSTCALL_SHOWN];
+
+    if (grant_may(h->grant, right, subject, &place))
+        return OK;
+    audit_graft_denied(h->audit, h->who, h->label, grant_right_name(right), subject, place);
+    bytes_show(subject, shown, sizeof shown);
+    if (place.line == 0)
+        return fail(why, ERR_DENIED, "no rule allows it to %s \"%s\"", verb_of(right), shown);
+    return fail(why, ERR_DENIED, "%s denies it to %s \"%s\"", place_show(place, where, sizeof where), verb_of(right),
+                shown);
+}
+
+enum err hostcall_may_change(struct hostcall_context *h, uint64_t effects, struct failure *why)
+{
+    const struct grant_limits *limits = grant_limits(h->grant);
+    uint64_t used = txn_effect_count(h->txn) + effects;
+    char where[256] = "built in";
+
+    if (h->readonly)
+        return fail(why, ERR_READONLY, "it may not change anything in this call: it is called or declared read-only");
+    if (used <= limits->effects)
+        return OK;
+    snprintf(h->facts, sizeof h->facts, "limit=effects allowed=%" PRIu64 " used=%" PRIu64, limits->effects, used);
+    if (limits->effects_place.line != 0)
+        place_show(limits->effects_place, where, sizeof where);
+    return fail(why, ERR_LIMIT, "made more than its %" PRIu64 " effects (%s)", limits->effects, where);
+}
+
+enum err hostcall_fits(struct hostcall_context *h, const char *what, size_t len, struct failure *why)
+{
+    if (len <= h->bounds->value_max)
+        return OK;
+    snprintf(h->facts, sizeof h->facts, "limit=%" PRIu64 " used=%zu", h->bounds->value_max, len);
+    return fail(why, ERR_LIMIT, "%s of %zu bytes; at most %" PRIu64 " are allowed", what, len, h->bounds->value_max);
+}
+
+enum err hostcall_answer(struct hostcall_context *h, struct buf *b, enum err err, struct failure *why)
+{
+    if (err == OK)
+        err = h->port->ops->process_send(h->worker, buf_bytes(b));
+    buf_fini(b);
+    return err == OK ? OK : fail(why, ERR_NOMEM, "no memory to answer a host call");
+}
+
+enum err hostcall_answer_value(struct hostcall_context *h, bool present, struct bytes value, struct failure *why)
+{
+    struct wire_VALUE m = { .present = present, .value = value };
+    struct buf b;
+
+    buf_init(&b, WIRE_FRAME_MAX);
+    return hostcall_answer(h, &b, wire_add_VALUE(&b, &m), why);
+}
+
+/* ---- keys ---- */
 
 static enum err check_key(struct hostcall_context *h, struct bytes key, struct failure *why)
 {
@@ -26,66 +87,29 @@ static enum err check_key(struct hostcall_context *h, struct bytes key, struct f
     return OK;
 }
 
-static enum err check_right(struct hostcall_context *h, enum grant_right right, struct bytes key, struct failure *why)
-{
-    struct place place;
-    char where[256], shown[KEY_SHOWN];
-
-    if (grant_may(h->grant, right, key, &place))
-        return OK;
-    bytes_show(key, shown, sizeof shown);
-    if (place.line == 0)
-        return fail(why, ERR_DENIED, "no rule allows it to %s \"%s\"", grant_right_name(right), shown);
-    return fail(why, ERR_DENIED, "%s denies it to %s \"%s\"", place_show(place, where, sizeof where),
-                grant_right_name(right), shown);
-}
-
 static enum err check_write(struct hostcall_context *h, struct bytes key, struct failure *why)
 {
-    const struct grant_limits *limits = grant_limits(h->grant);
     enum err err = check_key(h, key, why);
-    char where[256] = "built in";
 
-    if (err != OK)
-        return err;
-    if (h->readonly)
-        return fail(why, ERR_READONLY, "it may not change anything in this call: it is called or declared read-only");
-    if (txn_effect_count(h->txn) >= limits->effects) {
-        snprintf(h->facts, sizeof h->facts, "limit=effects allowed=%" PRIu64 " used=%" PRIu64, limits->effects,
-                 txn_effect_count(h->txn) + 1);
-        if (limits->effects_place.line != 0)
-            place_show(limits->effects_place, where, sizeof where);
-        return fail(why, ERR_LIMIT, "made more than its %" PRIu64 " effects (%s)", limits->effects, where);
-    }
-    return check_right(h, GRANT_KV_WRITE, key, why);
-}
-
-/* An answer that does not fit is the daemon's memory, not the graft's fault. */
-static enum err answer(struct hostcall_context *h, struct buf *b, enum err err, struct failure *why)
-{
     if (err == OK)
-        err = h->port->ops->process_send(h->worker, buf_bytes(b));
-    buf_fini(b);
-    return err == OK ? OK : fail(why, ERR_NOMEM, "no memory to answer a host call");
+        err = hostcall_may_change(h, 1, why);
+    return err == OK ? hostcall_may(h, GRANT_KV_WRITE, key, why) : err;
 }
 
 static enum err do_get(struct hostcall_context *h, struct bytes body, struct failure *why)
 {
     struct wire_KV_GET m;
-    struct wire_VALUE reply = { 0 };
-    struct buf b;
+    struct bytes value = { NULL, 0 };
     enum err err;
 
     if (!wire_read_KV_GET(body, &m) || m.exclusive > 1)
-        return not_a_message("KV_GET", why);
-    if ((err = check_key(h, m.key, why)) != OK || (err = check_right(h, GRANT_KV_READ, m.key, why)) != OK)
+        return hostcall_malformed("KV_GET", why);
+    if ((err = check_key(h, m.key, why)) != OK || (err = hostcall_may(h, GRANT_KV_READ, m.key, why)) != OK)
         return err;
-    err = txn_get(h->txn, m.key, m.exclusive && !h->readonly ? LOCK_EXCLUSIVE : LOCK_SHARED, &reply.value, why);
+    err = txn_get(h->txn, m.key, m.exclusive && !h->readonly ? LOCK_EXCLUSIVE : LOCK_SHARED, &value, why);
     if (err != OK && err != ERR_ABSENT)
         return err;
-    reply.present = err == OK;
-    buf_init(&b, WIRE_FRAME_MAX);
-    return answer(h, &b, wire_add_VALUE(&b, &reply), why);
+    return hostcall_answer_value(h, err == OK, value, why);
 }
 
 static enum err do_put(struct hostcall_context *h, struct bytes body, struct failure *why)
@@ -94,14 +118,9 @@ static enum err do_put(struct hostcall_context *h, struct bytes body, struct fai
     enum err err;
 
     if (!wire_read_KV_PUT(body, &m))
-        return not_a_message("KV_PUT", why);
-    if ((err = check_write(h, m.key, why)) != OK)
+        return hostcall_malformed("KV_PUT", why);
+    if ((err = check_write(h, m.key, why)) != OK || (err = hostcall_fits(h, "put a value", m.value.len, why)) != OK)
         return err;
-    if (m.value.len > h->bounds->value_max) {
-        snprintf(h->facts, sizeof h->facts, "limit=%" PRIu64 " used=%zu", h->bounds->value_max, m.value.len);
-        return fail(why, ERR_LIMIT, "put a value of %zu bytes; at most %" PRIu64 " are allowed", m.value.len,
-                    h->bounds->value_max);
-    }
     return txn_put(h->txn, m.key, m.value, why);
 }
 
@@ -111,7 +130,7 @@ static enum err do_delete(struct hostcall_context *h, struct bytes body, struct 
     enum err err;
 
     if (!wire_read_KV_DELETE(body, &m))
-        return not_a_message("KV_DELETE", why);
+        return hostcall_malformed("KV_DELETE", why);
     if ((err = check_write(h, m.key, why)) != OK)
         return err;
     err = txn_delete(h->txn, m.key, why);
@@ -128,9 +147,9 @@ static enum err count_pairs(struct hostcall_context *h, const struct txn_page *p
     for (*count = 0; *count < page->count; ++*count) {
         const struct store_pair *pair = &page->items[*count];
         size += pair->key.len + pair->value.value.len;
-        if (*count > 0 && size > PAGE_BYTES_MAX)
+        if (*count > 0 && size > HOSTCALL_PAGE_BYTES_MAX)
             break;
-        if ((err = check_right(h, GRANT_KV_READ, pair->key, why)) != OK)
+        if ((err = hostcall_may(h, GRANT_KV_READ, pair->key, why)) != OK)
             return err;
     }
     return OK;
@@ -157,8 +176,8 @@ static enum err do_scan(struct hostcall_context *h, struct bytes body, struct fa
 
     if (!wire_read_KV_SCAN(body, &m) || m.count_max == 0 || m.count_max > TXN_PAGE_MAX ||
         m.prefix.len > h->bounds->key_max || m.from.len > h->bounds->key_max + 1)
-        return not_a_message("KV_SCAN", why);
-    if ((err = check_right(h, GRANT_KV_READ, m.prefix, why)) != OK)
+        return hostcall_malformed("KV_SCAN", why);
+    if ((err = hostcall_may(h, GRANT_KV_READ, m.prefix, why)) != OK)
         return err;
     if ((err = txn_scan(h->txn, m.prefix, m.from, m.count_max, &page, why)) != OK ||
         (err = count_pairs(h, &page, &count, why)) != OK)
@@ -168,10 +187,12 @@ static enum err do_scan(struct hostcall_context *h, struct bytes body, struct fa
     err = add_pairs(&items, &page, count);
     reply.more = page.more || count < page.count;
     reply.items = buf_bytes(&items);
-    err = answer(h, &b, err == OK ? wire_add_PAGE(&b, &reply) : err, why);
+    err = hostcall_answer(h, &b, err == OK ? wire_add_PAGE(&b, &reply) : err, why);
     buf_fini(&items);
     return err;
 }
+
+/* ---- the log, memory ---- */
 
 static enum err do_log(struct hostcall_context *h, struct bytes body, struct failure *why)
 {
@@ -180,7 +201,7 @@ static enum err do_log(struct hostcall_context *h, struct bytes body, struct fai
     char text[LOG_LINE_MAX];
 
     if (!wire_read_LOG(body, &m) || m.level >= sizeof levels / sizeof levels[0])
-        return not_a_message("LOG", why);
+        return hostcall_malformed("LOG", why);
     if (h->log_lines++ < LOG_LINES_MAX)
         log_line(levels[m.level], "%s: %s", h->label, bytes_show(m.text, text, sizeof text));
     return OK;
@@ -191,7 +212,7 @@ static enum err do_memory(struct hostcall_context *h, struct bytes body, struct 
     struct wire_MEMORY m;
 
     if (!wire_read_MEMORY(body, &m) || h->memory_refused)
-        return not_a_message("MEMORY", why);
+        return hostcall_malformed("MEMORY", why);
     h->memory_refused = true;
     h->memory_wanted = m.wanted;
     h->memory_used = m.used;
@@ -201,19 +222,31 @@ static enum err do_memory(struct hostcall_context *h, struct bytes body, struct 
 
 /* All that a worker may ask. Messages that are not here (READY again, what only the daemon says, DONE, which ends the run
  * and is the call's) are refused. */
-static const struct hostcall {
-    enum err (*run)(struct hostcall_context *, struct bytes body, struct failure *);
-} table[] = {
-    [WIRE_KV_GET] = { do_get },   [WIRE_KV_PUT] = { do_put }, [WIRE_KV_DELETE] = { do_delete },
-    [WIRE_KV_SCAN] = { do_scan }, [WIRE_LOG] = { do_log },    [WIRE_MEMORY] = { do_memory },
+static hostcall_run *const table[] = {
+    [WIRE_KV_GET] = do_get,
+    [WIRE_KV_PUT] = do_put,
+    [WIRE_KV_DELETE] = do_delete,
+    [WIRE_KV_SCAN] = do_scan,
+    [WIRE_LOG] = do_log,
+    [WIRE_MEMORY] = do_memory,
+    [WIRE_FILE_STAT] = hostcall_file_stat,
+    [WIRE_FILE_READ] = hostcall_file_read,
+    [WIRE_FILE_WRITE] = hostcall_file_write,
+    [WIRE_FILE_APPEND] = hostcall_file_append,
+    [WIRE_FILE_REMOVE] = hostcall_file_remove,
+    [WIRE_FILE_RENAME] = hostcall_file_rename,
+    [WIRE_FILE_LIST] = hostcall_file_list,
+    [WIRE_EMIT] = hostcall_emit,
+    [WIRE_AFTER] = hostcall_timer_arm,
+    [WIRE_CANCEL] = hostcall_timer_cancel,
 };
 
 enum err hostcall_do(struct hostcall_context *h, uint8_t number, struct bytes body, struct failure *why)
 {
-    if (number >= sizeof table / sizeof table[0] || table[number].run == NULL) {
+    if (number >= sizeof table / sizeof table[0] || table[number] == NULL) {
         const char *name = wire_name(number);
         return fail(why, ERR_CRASHED, "sent %s, which a worker may not send now",
                     name != NULL ? name : "an unknown message");
     }
-    return table[number].run(h, body, why);
+    return table[number](h, body, why);
 }

@@ -8,16 +8,24 @@
 
 #include "graftd/core.h"
 #include "policy/grant.h"
+#include "txn/timer_image.h"
 
 /* What a request is checked against, and done to. Part of a call. */
 struct hostcall_context {
+    struct audit *audit; /* NULL: no notes are taken */
     struct port *port;
     struct port_process *worker;
     struct txn *txn;
+    const struct principal *who; /* borrowed: who made the call */
     const struct grant *grant;
     const struct policy_limits *bounds;
-    const char *label; /* "bank.transfer", for the log */
+    const struct timers *timers; /* all that are armed; borrowed */
+    const char *label;           /* "bank.transfer", for the log */
     bool readonly;
+    int64_t now_us;               /* what graft_now() answers, since 1970 */
+    uint64_t disk_used;           /* bytes of file content that it wrote */
+    char timer[TIMER_ID_MAX + 1]; /* the id of the timer that is being armed; empty: none is */
+    uint64_t timers_armed;        /* by this call */
     unsigned log_lines;
     bool memory_refused; /* the heap said no: what follows is a limit, not a crash */
     uint64_t memory_wanted, memory_used, memory_allowed;

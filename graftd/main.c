@@ -4,14 +4,19 @@
  *     options → policy → data directory → loop → store, transactions → zygote → grafts → socket → serve
  *     drain: no new work → running calls end → clients close → grafts leave → zygote dies → store closes
  */
+#include "graftd/audit.h"
 #include "graftd/client.h"
+#include "graftd/command.h"
 #include "graftd/call.h"
+#include "graftd/event.h"
 #include "graftd/listen.h"
 #include "graftd/objects.h"
 #include "graftd/port_uv.h"
 #include "graftd/registry.h"
+#include "graftd/reload.h"
 #include "graftd/session.h"
 #include "graftd/super.h"
+#include "graftd/timer.h"
 #include "lib/hash.h"
 #include "lib/log.h"
 
@@ -234,6 +239,7 @@ static void tidy_process(void)
         close(fd);
     umask(077);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a write past ulimit -f fails, and does not end graftd */
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
@@ -276,7 +282,7 @@ static void drain_step(struct daemon *d)
     if (!d->core.draining || d->leaving)
         return;
     txn_stats(d->core.txns, &s);
-    if (d->core.call_count > 0 || s.open > 0)
+    if (d->core.call_count > 0 || s.open > 0 || !timers_idle(d->core.timers))
         return;
     if (!d->closing_clients) {
         d->closing_clients = true;
@@ -312,6 +318,7 @@ static void drain(struct core *core)
     log_line(LOG_INFO, "stopping: %zu calls run", core->call_count);
     tell_systemd("STOPPING=1");
     listen_close(&d->listener);
+    event_stored_any(core->events); /* who waits for events is answered */
     core->port->ops->timer_start(d->drain_timer,
                                  d->status != 0 ? POISONED_DRAIN_MS : policy_limits(core->policy)->drain_ms);
     port_soon(core->port);
@@ -321,6 +328,14 @@ static void signal_arrived(void *owner, int signum)
 {
     (void)signum;
     drain(owner);
+}
+
+static void hangup_arrived(void *owner, int signum)
+{
+    struct daemon *d = owner;
+
+    (void)signum;
+    reload_hangup(&d->core);
 }
 
 static void zygote_lost(void *owner, const char *why)
@@ -353,6 +368,7 @@ static void grafts_are_ready(void *owner)
     log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s)", PACKAGE_VERSION, d->socket,
              d->data, registry_count(d->core.registry), super_walls(d->core.super));
     tell_systemd("READY=1");
+    timers_start(d->core.timers);
 }
 
 static void zygote_is_ready(void *owner)
@@ -404,11 +420,15 @@ static enum err open_store(struct daemon *d, struct failure *why)
 {
     static const int synchronous[] = { [DURABILITY_FULL] = 2, [DURABILITY_NORMAL] = 1, [DURABILITY_OFF] = 0 };
     const struct policy_limits *limits = policy_limits(d->policy);
+    struct file_root roots[FILE_ROOT_MAX];
     struct store_options store = {
         .directory = d->data,
+        .roots = roots,
         .synchronous = synchronous[policy_durability(d->policy)],
         .history_ms = limits->history_ms,
         .history_bytes = limits->history_bytes,
+        .events_ms = limits->events_ms,
+        .events_bytes = limits->events_bytes,
         .wake = port_uv_wake,
         .wake_arg = d->core.port,
     };
@@ -418,14 +438,24 @@ static enum err open_store(struct daemon *d, struct failure *why)
         .lock_wait_ms = limits->lock_wait_ms,
         .cache_bytes = limits->cache_bytes,
         .spill_bytes = limits->spill_bytes,
+        .locks_bytes = limits->locks_bytes,
         .wanted = txns_want,
         .wanted_arg = d,
+        .stored = core_stored,
+        .stored_arg = &d->core,
     };
-    enum err err = store_sqlite_open(&store, &d->core.store, why);
+    enum err err;
 
+    for (; store.root_count < policy_root_count(d->policy) && store.root_count < FILE_ROOT_MAX; store.root_count++) {
+        const struct policy_root *root = policy_root(d->policy, store.root_count);
+        roots[store.root_count] = (struct file_root){ root->name, root->path };
+    }
+    err = store_sqlite_open(&store, &d->core.store, why);
     if (err != OK)
         return err;
     txn.store = d->core.store;
+    txn.roots = store.roots;
+    txn.root_count = store.root_count;
     if (d->core.store->ops->facts(d->core.store)->undone > 0)
         log_line(LOG_WARNING, "recovered: %llu unfinished transactions were undone",
                  (unsigned long long)d->core.store->ops->facts(d->core.store)->undone);
@@ -451,9 +481,14 @@ static enum err open_all(struct daemon *d, struct failure *why)
     d->lock_timer = port->ops->timer_new(port, lock_deadline, d);
     d->drain_timer = port->ops->timer_new(port, drain_is_over, d);
     if (d->lock_timer == NULL || d->drain_timer == NULL || port_uv_signal(port, SIGTERM, signal_arrived, d) != OK ||
-        port_uv_signal(port, SIGINT, signal_arrived, d) != OK)
+        port_uv_signal(port, SIGINT, signal_arrived, d) != OK ||
+        port_uv_signal(port, SIGHUP, hangup_arrived, d) != OK ||
+        reload_new(&d->core, d->options.policy, d->policy, &d->core.reload) != OK)
         return fail(why, ERR_NOMEM, "no memory for the event loop");
-    if ((err = open_store(d, why)) != OK || (err = objects_open(&d->objects, d->data_fd, why)) != OK)
+    if (events_new(&d->core.events) != OK || timers_new(&d->core, &d->core.timers) != OK)
+        return fail(why, ERR_NOMEM, "no memory for events and timers");
+    if ((err = audit_open(port, d->data_fd, &d->core.audit, why)) != OK || (err = open_store(d, why)) != OK ||
+        (err = objects_open(&d->objects, d->data_fd, why)) != OK)
         return err;
     return super_new(port, &super_events, d, &d->core.super, why);
 }
@@ -471,6 +506,10 @@ static void close_all(struct daemon *d)
         txn_manager_free(&d->core.txns);
     if (d->core.store != NULL)
         d->core.store->ops->close(d->core.store);
+    timers_free(&d->core.timers);
+    events_free(&d->core.events);
+    audit_close(&d->core.audit);
+    reload_free(&d->core.reload);
     port_uv_free(&d->core.port);
     objects_close(&d->objects);
     if (d->data_fd >= 0)
@@ -488,6 +527,10 @@ static int load_policy(struct daemon *d)
     if (err != OK)
         fprintf(stderr, "%.*sgraftd: %s\n", (int)buf_len(&errors), (const char *)buf_bytes(&errors).data,
                 "the policy has errors; nothing was started");
+    else
+        command_check_policy(d->policy, &errors);
+    if (err == OK && buf_len(&errors) > 0)
+        fprintf(stderr, "%.*s", (int)buf_len(&errors), (const char *)buf_bytes(&errors).data);
     buf_fini(&errors);
     return err == OK ? 0 : EXIT_FAILURE;
 }

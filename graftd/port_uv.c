@@ -249,6 +249,7 @@ void watch_free(struct watch **w)
 
 struct work {
     uv_work_t handle;
+    struct port *port;
     void (*work)(void *);
     void (*done)(void *);
     void *owner;
@@ -266,6 +267,7 @@ static void work_done(uv_work_t *handle, int status)
     struct work *w = handle->data;
 
     CHECK(status == 0); /* we never cancel */
+    port_uv_linger(w->port, -1);
     w->done(w->owner);
     free(w);
 }
@@ -276,8 +278,9 @@ static enum err work_queue(struct port *p, void (*work)(void *), void (*done)(vo
 
     if (w == NULL)
         return ERR_NOMEM;
-    *w = (struct work){ .work = work, .done = done, .owner = owner };
+    *w = (struct work){ .port = p, .work = work, .done = done, .owner = owner };
     w->handle.data = w;
+    port_uv_linger(p, 1); /* it ends by itself, and its owner counts on being told */
     CHECK(uv_queue_work(&real(p)->loop, &w->handle, work_run, work_done) == 0);
     return OK;
 }

@@ -1,5 +1,6 @@
 #include "graftd/registry.h"
 
+#include "graftd/audit.h"
 #include "graftd/call.h"
 #include "graftd/objects.h"
 #include "lib/log.h"
@@ -561,9 +562,11 @@ enum err registry_function(struct core *core, const struct principal *who, struc
     bytes_show(name, shown, sizeof shown);
     if (dot == NULL)
         return fail(why, ERR_BADARG, "a function is named graft.function, and \"%s\" has no dot", shown);
-    if (!policy_caller_may(core->policy, who, RIGHT_CALL, name, &place))
+    if (!policy_caller_may(core->policy, who, RIGHT_CALL, name, &place)) {
+        audit_denied(core->audit, who, right_name(RIGHT_CALL), name, place);
         return fail(why, ERR_NOPERM, "user %u may not %s \"%s\": %s", (unsigned)who->uid, right_name(RIGHT_CALL), shown,
                     place.line == 0 ? "no rule allows it" : place_show(place, where, sizeof where));
+    }
     g = registry_find(core->registry, bytes_of(name.data, head));
     if (g == NULL)
         return fail(why, ERR_NOGRAFT, "no graft is loaded for \"%s\"; GRAFT LIST shows what is", shown);

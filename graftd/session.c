@@ -335,10 +335,12 @@ bool session_enter(struct request *r, struct hold **hold)
     struct session *s = session_at(r);
 
     *hold = NULL;
-    if (s == NULL && r->core->draining)
-        request_error(r, ERR_BUSY, "graftd is stopping");
+    if (s == NULL && r->core->draining) {
+        request_error(r, ERR_BUSY, "graftd is stopping"); /* r may be gone */
+        return false;
+    }
     if (s == NULL)
-        return !r->core->draining;
+        return true;
     if (!is_open(s, r))
         return false;
     s->statement = r;

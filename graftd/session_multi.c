@@ -46,6 +46,18 @@ static size_t request_size(const struct request *r)
     return size;
 }
 
+/* A part's; false: the session has ended. */
+static bool add_reply(struct session *s, struct bytes reply)
+{
+    enum err err = reply.len == 0 ? ERR_NOMEM : buf_add(&s->exec->reply, reply.data, reply.len);
+
+    if (err == ERR_NOMEM)
+        session_end(s, err, "there is no memory for all these replies");
+    else if (err != OK)
+        session_end(s, err, "these replies are too large together");
+    return err == OK;
+}
+
 static void part_done(struct request *part)
 {
     struct session *s = client_session(part->client);
@@ -59,10 +71,8 @@ static void part_done(struct request *part)
         session_end(s, part->failed->err, text);
         return;
     }
-    if (buf_add(&s->exec->reply, buf_bytes(&part->reply).data, buf_len(&part->reply)) != OK) {
-        session_end(s, ERR_LIMIT, "there is no memory for all these replies");
+    if (!add_reply(s, buf_bytes(&part->reply)))
         return;
-    }
     buf_fini(&part->reply);
     buf_init(&part->reply, CLIENT_OUT_MAX);
     exec_run(s);
@@ -120,7 +130,10 @@ static bool exec_start(struct session *s, struct failure *why)
     if (session_open(s, "EXEC", why) != OK)
         return false;
     buf_clear(&s->exec->reply);
-    resp_add_array(&s->exec->reply, s->part_count);
+    if (resp_add_array(&s->exec->reply, s->part_count) != OK) {
+        session_end(s, ERR_NOMEM, "there is no memory for all these replies");
+        return true;
+    }
     s->next = s->parts.next;
     s->part_number = 0;
     exec_run(s);

@@ -38,13 +38,14 @@
  * ABI change log. A graft names the ABI that it was built for; a host refuses newer ones and names both.
  *   1  first
  *   2  nested calls: graft_call_function(), graft_value_item(), GRAFT_CALL_FAILED
+ *   3  files, events, timers: graft_file_*(), graft_emit(), graft_after(), graft_cancel()
  */
-#define GRAFT_ABI 2
+#define GRAFT_ABI 3
 
 /* ---- codes ---- */
 
 #define GRAFT_OK 0
-#define GRAFT_NOT_FOUND 1  /* no such key */
+#define GRAFT_NOT_FOUND 1  /* no such key, file or timer */
 #define GRAFT_BAD_ARG 2    /* no such argument, or it is not what was asked for */
 #define GRAFT_BAD_VALUE 3  /* the stored value is not a whole number */
 #define GRAFT_OVERFLOW 4   /* the sum does not fit 64 bits */
@@ -195,6 +196,66 @@ int graft_call_function(graft_call *call, const char *function, const graft_byte
                         graft_value *reply);
 /* Item i of an array or a map, counted from 0. GRAFT_BAD_ARG: there is none such. out may be the value itself. */
 int graft_value_item(const graft_value *value, size_t i, graft_value *out);
+
+/* ---- files ---- */
+
+/* Files under the roots that the operator names, by relative paths such as "statements/2026/ada.txt": 1 to 1024 bytes,
+ * at most 32 components of at most 255 bytes between single slashes, none of them "." or ".." or beginning with
+ * ".graftd", no zero byte; else GRAFT_BAD_ARG. The first component is a root's name, or a name in the standard root.
+ *
+ * Nothing is touched before the call commits, and then all of it is, or nothing: others see a file as before or as
+ * after. The call itself sees what it did. A path is locked as a key is: shared by a read, exclusively by a write, until
+ * the call ends; a listing lets no file appear in the directory, nor go.
+ *
+ * A symbolic link anywhere in a path, a directory where a file is wanted, a file where a directory is wanted: the call
+ * ends, and its caller sees BADARG with the path. It ends with CONFLICT when somebody else than graftd changed a file
+ * that it has used. */
+
+/* GRAFT_NOT_FOUND. GRAFT_TOO_LARGE: over the limit for values, 16 MiB unless the policy says less. */
+int graft_file_read(graft_call *call, graft_bytes path, graft_bytes *content);
+/* At most len bytes from offset on; fewer, or none, at the end of the file. GRAFT_NOT_FOUND, GRAFT_TOO_LARGE: len is. */
+int graft_file_read_part(graft_call *call, graft_bytes path, uint64_t offset, size_t len, graft_bytes *part);
+/* The whole content; a file that was there keeps its mode, a new one has 0644. Directories on the way are made.
+ * GRAFT_TOO_LARGE: over the limit for values; all that a call writes to files together has a limit too, `limit disk`. */
+int graft_file_write(graft_call *call, graft_bytes path, graft_bytes content);
+/* The same at the end of the file, or of a new one. */
+int graft_file_append(graft_call *call, graft_bytes path, graft_bytes more);
+int graft_file_remove(graft_call *call, graft_bytes path); /* GRAFT_NOT_FOUND */
+/* A file at `to` is replaced. Both must be in the same root, or the call ends with BADARG. GRAFT_NOT_FOUND */
+int graft_file_rename(graft_call *call, graft_bytes from, graft_bytes to);
+
+typedef struct {
+    int directory;    /* 1: it is one */
+    uint64_t size;    /* bytes */
+    int64_t mtime_us; /* since 1970; of what this transaction changed: when it began */
+} graft_file_info;
+
+/* GRAFT_NOT_FOUND. A directory's path may end in "/"; a file's may not: there is no such thing then. */
+int graft_file_stat(graft_call *call, graft_bytes path, graft_file_info *info);
+/* Visits what is directly in the directory ("" is the standard root, "statements" or "statements/" a directory), in
+ * byte order of whole paths, in which directories end in "/", until visit gives something other than GRAFT_OK, which is
+ * then the result. An absent directory is an empty one. What visit changes behind the visited path is seen too. */
+typedef int graft_file_visit(graft_call *call, graft_bytes path, const graft_file_info *info, void *user);
+int graft_file_list(graft_call *call, graft_bytes directory, graft_file_visit *visit, void *user);
+
+/* ---- events and timers ---- */
+
+/* Tells those who listen to the topic, once this call has committed, and never if it fails; in the order of commits, at
+ * least once. topic: 1 to 127 letters, digits and . _ - : /, else GRAFT_BAD_ARG. GRAFT_TOO_LARGE: data is over the limit
+ * for values. */
+int graft_emit(graft_call *call, graft_bytes topic, graft_bytes data);
+
+/* Calls a function, such as "bank.remind", this many milliseconds after graft_now(), as a call of its own for the same
+ * principal, who must be allowed to call it then; also when graftd was stopped meanwhile. It is armed when this call
+ * commits, and never if it fails. A call that fails is tried again, later and later, and in the end parked, where the
+ * operator sees it. GRAFT_BAD_ARG: no function is named so, or it is more than 68 years. GRAFT_TOO_LARGE: more than
+ * GRAFT_CALL_ARGS_MAX arguments, or, with 4 bytes for each, more than 65532 bytes of them. *id, which may be NULL, names
+ * the timer: borrowed until the call ends. */
+int graft_after(graft_call *call, uint64_t ms, const char *function, const graft_bytes *args, size_t arg_count,
+                graft_bytes *id);
+/* It does not fire any more, if this call commits. GRAFT_NOT_FOUND: it has fired, or the principal of this call armed
+ * none of that id. */
+int graft_cancel(graft_call *call, graft_bytes id);
 
 /* ---- bytes and text ---- */
 

@@ -99,13 +99,19 @@ void buf_fini(struct buf *b)
     buf_init(b, b->max);
 }
 
-void buf_clear(struct buf *b) { b->off = b->len = 0; }
+void buf_clear(struct buf *b)
+{
+    b->off = b->len = 0;
+    b->failed = OK;
+}
 
 enum err buf_reserve(struct buf *b, size_t n, uint8_t **room)
 {
     size_t used = buf_len(b), cap;
     uint8_t *data;
 
+    if (b->failed != OK)
+        return b->failed;
     if (n > b->max || used > b->max - n)
         return ERR_LIMIT;
     if (b->cap - b->len < n && b->off > 0 && (b->off >= used || b->cap - used < n)) {

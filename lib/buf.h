@@ -37,18 +37,19 @@ struct buf {
     size_t off;    /* bytes at the front already consumed */
     size_t len;    /* end of the content, counted from data */
     size_t cap;
-    size_t max; /* bound on len - off, bytes */
+    size_t max;      /* bound on len - off, bytes */
+    enum err failed; /* OK; else what a writer of many parts met (lib/resp.h): nothing is added before buf_clear() */
 };
 
 void buf_init(struct buf *b, size_t max);
 void buf_fini(struct buf *b); /* frees; the buffer is empty and usable again */
 static inline size_t buf_len(const struct buf *b) { return b->len - b->off; }
 static inline struct bytes buf_bytes(const struct buf *b) { return bytes_of(b->data + b->off, b->len - b->off); }
-void buf_clear(struct buf *b); /* keeps the memory */
+void buf_clear(struct buf *b); /* keeps the memory; forgets a failure */
 
-/* Room for n more bytes at the end, to be claimed with buf_wrote. ERR_LIMIT past max, ERR_NOMEM. */
+/* Room for n more bytes at the end, to be claimed with buf_wrote. ERR_LIMIT past max, ERR_NOMEM; b->failed. */
 enum err buf_reserve(struct buf *b, size_t n, uint8_t **room);
-void buf_wrote(struct buf *b, size_t n); /* n of the reserved bytes were filled */
+void buf_wrote(struct buf *b, size_t n);   /* n of the reserved bytes were filled */
 void buf_consume(struct buf *b, size_t n); /* drops n bytes from the front; n <= buf_len */
 
 enum err buf_add(struct buf *b, const void *data, size_t len);

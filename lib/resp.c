@@ -362,11 +362,19 @@ static size_t put_head(char *head, char kind, uint64_t v)
     return n;
 }
 
+static enum err noted(struct buf *b, enum err err)
+{
+    b->failed = err;
+    return err;
+}
+
+static enum err add_text(struct buf *b, const char *text, size_t len) { return noted(b, buf_add(b, text, len)); }
+
 static enum err add_head(struct buf *b, char kind, uint64_t v)
 {
     char head[NUMBER_MAX];
 
-    return buf_add(b, head, put_head(head, kind, v));
+    return add_text(b, head, put_head(head, kind, v));
 }
 
 static bool is_resp3(int proto)
@@ -391,7 +399,7 @@ static enum err add_blob(struct buf *b, char kind, struct bytes prefix, struct b
     enum err err = buf_reserve(b, n + prefix.len + v.len + 2, &p);
 
     if (err != OK)
-        return err;
+        return noted(b, err);
     p = put_bytes(p, bytes_of(head, n));
     p = put_bytes(p, prefix);
     p = put_bytes(p, v);
@@ -409,7 +417,7 @@ static enum err add_line(struct buf *b, char kind, struct bytes word, struct byt
     enum err err = buf_reserve(b, n + 2, &line);
 
     if (err != OK)
-        return err;
+        return noted(b, err);
     line[0] = (uint8_t)kind;
     p = put_bytes(line + 1, word);
     if (gap)
@@ -447,7 +455,7 @@ enum err resp_add_i64(struct buf *b, int64_t v)
         return add_head(b, ':', (uint64_t)v);
     text[0] = ':';
     n += put_head(text + n, '-', 0 - (uint64_t)v);
-    return buf_add(b, text, n);
+    return add_text(b, text, n);
 }
 
 static size_t put_double(char *text, double v)
@@ -477,11 +485,16 @@ enum err resp_add_double(struct buf *b, double v, int proto)
 enum err resp_add_bool(struct buf *b, bool v, int proto)
 {
     if (!is_resp3(proto))
-        return buf_add_str(b, v ? ":1\r\n" : ":0\r\n");
-    return buf_add_str(b, v ? "#t\r\n" : "#f\r\n");
+        return add_text(b, v ? ":1\r\n" : ":0\r\n", 4);
+    return add_text(b, v ? "#t\r\n" : "#f\r\n", 4);
 }
 
-enum err resp_add_nil(struct buf *b, int proto) { return buf_add_str(b, is_resp3(proto) ? "_\r\n" : "$-1\r\n"); }
+enum err resp_add_nil(struct buf *b, int proto)
+{
+    const char *nil = is_resp3(proto) ? "_\r\n" : "$-1\r\n";
+
+    return add_text(b, nil, strlen(nil));
+}
 
 enum err resp_add_bulk(struct buf *b, struct bytes v) { return add_blob(b, '$', nothing, v); }
 

@@ -74,7 +74,8 @@ size_t resp_want(const struct resp_parser *p, const struct buf *in);
 
 /*
  * The writer. Each function adds one whole element to the buffer, or nothing: ERR_LIMIT, ERR_NOMEM. proto is 2 or 3.
- * Arrays, maps and pushes are headers: the elements follow by further calls.
+ * Arrays, maps and pushes are headers: the elements follow by further calls. A failure is remembered in b->failed, and all
+ * that follows fails, too: so who writes many elements looks once, at the end, and no reply is sent with a part left out.
  */
 enum err resp_add_status(struct buf *b, const char *text); /* control bytes become spaces */
 /* "-WORD text"; control bytes become spaces. */

@@ -15,8 +15,8 @@ struct grant {
 };
 
 static const enum right right_of[GRANT_RIGHT_COUNT] = {
-    [GRANT_KV_READ] = RIGHT_KV_READ,
-    [GRANT_KV_WRITE] = RIGHT_KV_WRITE,
+    [GRANT_KV_READ] = RIGHT_KV_READ,       [GRANT_KV_WRITE] = RIGHT_KV_WRITE, [GRANT_FILE_READ] = RIGHT_FILE_READ,
+    [GRANT_FILE_WRITE] = RIGHT_FILE_WRITE, [GRANT_EMIT] = RIGHT_EMIT,         [GRANT_TIMER] = RIGHT_TIMER,
 };
 
 const char *grant_right_name(enum grant_right right) { return right_name(right_of[right]); }
@@ -63,12 +63,14 @@ static struct grant_limits limits_of(const struct setting s[ITEM_COUNT])
         .effects = s[ITEM_EFFECTS].value,
         .retries = (uint32_t)s[ITEM_RETRIES].value,
         .hold_ms = (uint32_t)s[ITEM_HOLD].value,
+        .disk = s[ITEM_DISK].value,
         .worker_min = (uint32_t)s[ITEM_WORKER_MIN].value,
         .worker_max = (uint32_t)s[ITEM_WORKER_MAX].value,
         .cpu_place = s[ITEM_CPU].place,
         .wall_place = s[ITEM_WALL].place,
         .memory_place = s[ITEM_MEMORY].place,
         .effects_place = s[ITEM_EFFECTS].place,
+        .disk_place = s[ITEM_DISK].place,
     };
 }
 
@@ -104,6 +106,7 @@ void grant_free(struct grant **g)
     *g = NULL;
 }
 
+const struct policy_rules *grant_rules(const struct grant *g) { return &g->rules; }
 const struct grant_limits *grant_limits(const struct grant *g) { return &g->limits; }
 
 bool grant_may(const struct grant *g, enum grant_right right, struct bytes subject, struct place *place)

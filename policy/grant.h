@@ -7,8 +7,17 @@
 #include "policy/manifest.h"
 #include "policy/policy.h"
 
-enum grant_right { GRANT_KV_READ, GRANT_KV_WRITE, GRANT_RIGHT_COUNT };
-const char *grant_right_name(enum grant_right right); /* "read kv", "write kv" */
+/* Subjects: a key; root/path; a topic; the graft.function that a timer calls. */
+enum grant_right {
+    GRANT_KV_READ,
+    GRANT_KV_WRITE,
+    GRANT_FILE_READ,
+    GRANT_FILE_WRITE,
+    GRANT_EMIT,
+    GRANT_TIMER,
+    GRANT_RIGHT_COUNT
+};
+const char *grant_right_name(enum grant_right right); /* "read kv", "write file", "emit", … */
 
 /* `limit cpu 50ms wall 1s memory 64M effects 10000 stack 1M retries 10 hold 1s` and `workers min 1 max 4`. */
 struct grant_limits {
@@ -19,9 +28,10 @@ struct grant_limits {
     uint64_t effects;    /* changes one call may make; default 10000 */
     uint32_t retries;    /* of a call that lost a deadlock, unseen by its client; default 10 */
     uint32_t hold_ms;    /* how long it may hold a lock that others wait for; default 1000 */
+    uint64_t disk;       /* bytes of file content one call may write; default 256 MiB */
     uint32_t worker_min; /* kept warm; default 1 */
     uint32_t worker_max; /* default: processors online, at least 2 */
-    struct place cpu_place, wall_place, memory_place, effects_place; /* who says so; line 0: built in */
+    struct place cpu_place, wall_place, memory_place, effects_place, disk_place; /* who says so; line 0: built in */
 };
 
 struct grant; /* opaque, owned by whoever made it */
@@ -29,6 +39,7 @@ struct grant; /* opaque, owned by whoever made it */
 /* `graft NAME { … }` over `graft default { … }` over what is built in. Copies all that it needs from p. */
 enum err grant_new(const struct policy *p, const struct manifest *m, struct grant **g);
 void grant_free(struct grant **g);
+const struct policy_rules *grant_rules(const struct grant *g); /* borrowed from g */
 const struct grant_limits *grant_limits(const struct grant *g);
 /* True if allowed; *place is the deciding rule either way (deny wins; line 0: no rule speaks). */
 bool grant_may(const struct grant *g, enum grant_right right, struct bytes subject, struct place *place);

@@ -1,12 +1,11 @@
 /*
- * What a policy answers, and how it shows itself. Filled by policy_load.c, and not changed afterwards.
+ * What a policy answers. Filled by policy_load.c, and not changed afterwards; shown by policy_show.c.
  *
  * P1: each answer names the rule that decided, or says that none did. P2: without a rule there is no right.
  */
 #include "policy/policy.h"
 
-#include "lib/scfg.h"
-#include "lib/utf8.h"
+#include "lib/check.h"
 #include "policy/policy_impl.h"
 
 #include <stdio.h>
@@ -23,6 +22,7 @@ const struct quantity item_quantities[ITEM_COUNT] = {
     [ITEM_EFFECTS] = { "limit", "effects", UNIT_COUNT, 1, 1000000000, 10000 },
     [ITEM_RETRIES] = { "limit", "retries", UNIT_COUNT, 0, 100, 10 },
     [ITEM_HOLD] = { "limit", "hold", UNIT_DURATION, 1, HOUR, SECOND },
+    [ITEM_DISK] = { "limit", "disk", UNIT_SIZE, 1, 1024ull * GIB, 256 * MIB },
     [ITEM_WORKER_MIN] = { "workers", "min", UNIT_COUNT, 0, 64, 1 },
     [ITEM_WORKER_MAX] = { "workers", "max", UNIT_COUNT, 1, 64, 0 },
 };
@@ -36,15 +36,33 @@ const struct quantity daemon_quantities[DAEMON_ITEM_COUNT] = {
     [DAEMON_CACHE] = { "limit", "cache", UNIT_SIZE, MIB, 1024ull * GIB, 64 * MIB },
     [DAEMON_DRAIN] = { "limit", "drain", UNIT_DURATION, 0, HOUR, 10 * SECOND },
     [DAEMON_IDLE] = { "limit", "idle", UNIT_DURATION, 10, HOUR, 10 * SECOND },
+    [DAEMON_TIMERS] = { "limit", "timers", UNIT_COUNT, 1, 1000000, 65536 },
+    [DAEMON_LOCKS] = { "limit", "locks", UNIT_SIZE, 64 * KIB, GIB, 16 * MIB },
     [DAEMON_SPILL] = { "txn", "spill", UNIT_SIZE, 64 * KIB, GIB, 8 * MIB },
     [DAEMON_HISTORY_KEEP] = { "history", "keep", UNIT_DURATION, SECOND, 3650ull * DAY, DAY },
     [DAEMON_HISTORY_SIZE] = { "history", "size", UNIT_SIZE, 64 * KIB, 1024ull * GIB, GIB },
+    [DAEMON_EVENTS_KEEP] = { "events", "keep", UNIT_DURATION, SECOND, 3650ull * DAY, 7 * DAY },
+    [DAEMON_EVENTS_SIZE] = { "events", "size", UNIT_SIZE, 64 * KIB, 1024ull * GIB, 256 * MIB },
+    [DAEMON_TIMER_TRIES] = { "timers", "tries", UNIT_COUNT, 1, 1000, 10 },
+    [DAEMON_TIMER_BACKOFF] = { "timers", "backoff", UNIT_DURATION, 1, DAY, SECOND },
 };
 
 static const char *const right_names[RIGHT_COUNT] = {
-    [RIGHT_CALL] = "call", [RIGHT_KV_READ] = "read kv", [RIGHT_KV_WRITE] = "write kv",
-    [RIGHT_LOAD] = "load", [RIGHT_UNLOAD] = "unload",   [RIGHT_UNDO] = "undo",
-    [RIGHT_KILL] = "kill", [RIGHT_INFO] = "info",       [RIGHT_ADMIN] = "admin",
+    [RIGHT_CALL] = "call",
+    [RIGHT_KV_READ] = "read kv",
+    [RIGHT_KV_WRITE] = "write kv",
+    [RIGHT_FILE_READ] = "read file",
+    [RIGHT_FILE_WRITE] = "write file",
+    [RIGHT_EVENT_READ] = "read event",
+    [RIGHT_EMIT] = "emit",
+    [RIGHT_TIMER] = "timer",
+    [RIGHT_LOAD] = "load",
+    [RIGHT_UNLOAD] = "unload",
+    [RIGHT_UNDO] = "undo",
+    [RIGHT_KILL] = "kill",
+    [RIGHT_INFO] = "info",
+    [RIGHT_ADMIN] = "admin",
+    [RIGHT_COMMAND] = "command",
 };
 
 static const char *const durability_names[] = {
@@ -117,6 +135,8 @@ void policy_free(struct policy **p)
         graft_block_fini(&old->grafts[i]);
     for (size_t i = 0; i < old->caller_count; i++)
         policy_rules_free(&old->callers[i].rules);
+    for (size_t i = 0; i < old->root_count; i++)
+        root_free(&old->roots[i]);
     for (size_t i = 0; i < old->file_count; i++)
         free(old->files[i]);
     free(old->grafts);
@@ -136,8 +156,15 @@ mode_t policy_socket_mode(const struct policy *p) { return p->socket_mode; }
 gid_t policy_socket_group(const struct policy *p) { return p->socket_group; }
 bool policy_sandbox_degraded(const struct policy *p) { return p->sandbox_degraded; }
 const struct policy_limits *policy_limits(const struct policy *p) { return &p->limits; }
+size_t policy_root_count(const struct policy *p) { return p->root_count; }
 
-static const struct graft_block *graft_find(const struct policy *p, const char *graft)
+const struct policy_root *policy_root(const struct policy *p, size_t i)
+{
+    CHECK(i < p->root_count);
+    return &p->roots[i];
+}
+
+const struct graft_block *policy_graft_block(const struct policy *p, const char *graft)
 {
     for (size_t i = 0; i < p->graft_count; i++)
         if (strcmp(p->grafts[i].name, graft) == 0)
@@ -147,7 +174,7 @@ static const struct graft_block *graft_find(const struct policy *p, const char *
 
 void policy_graft_settings(const struct policy *p, const char *graft, struct setting settings[ITEM_COUNT])
 {
-    const struct graft_block *own = graft_find(p, graft);
+    const struct graft_block *own = policy_graft_block(p, graft);
     struct setting *min = &settings[ITEM_WORKER_MIN], *max = &settings[ITEM_WORKER_MAX];
 
     memcpy(settings, p->standard.settings, sizeof p->standard.settings);
@@ -165,7 +192,7 @@ void policy_graft_settings(const struct policy *p, const char *graft, struct set
 
 const struct policy_rules *policy_graft_rules(const struct policy *p, const char *graft)
 {
-    const struct graft_block *own = graft_find(p, graft);
+    const struct graft_block *own = policy_graft_block(p, graft);
 
     return own != NULL && own->rules.count > 0 ? &own->rules : &p->standard.rules;
 }
@@ -196,20 +223,25 @@ static void rules_ask(const struct policy_rules *rules, enum right right, struct
     }
 }
 
-static bool verdict_give(const struct verdict *v, struct place *place)
-{
-    const struct policy_rule *rule = v->deny != NULL ? v->deny : v->allow;
+static const struct policy_rule *verdict_rule(const struct verdict *v) { return v->deny != NULL ? v->deny : v->allow; }
 
+static bool rule_gives(const struct policy_rule *rule, struct place *place)
+{
     *place = rule != NULL ? rule->place : (struct place){ 0 };
     return rule != NULL && rule->allow;
 }
 
-bool policy_rules_allow(const struct policy_rules *rules, enum right right, struct bytes subject, struct place *place)
+const struct policy_rule *policy_rules_decide(const struct policy_rules *rules, enum right right, struct bytes subject)
 {
     struct verdict v = { 0 };
 
     rules_ask(rules, right, subject, &v);
-    return verdict_give(&v, place);
+    return verdict_rule(&v);
+}
+
+bool policy_rules_allow(const struct policy_rules *rules, enum right right, struct bytes subject, struct place *place)
+{
+    return rule_gives(policy_rules_decide(rules, right, subject), place);
 }
 
 static bool caller_matches(const struct caller_block *caller, const struct principal *who)
@@ -229,192 +261,50 @@ static bool caller_matches(const struct caller_block *caller, const struct princ
     return member;
 }
 
+static void callers_ask(const struct policy *p, const struct principal *who, enum right right, struct bytes subject,
+                        struct verdict *v)
+{
+    for (size_t i = 0; i < p->caller_count; i++)
+        if (caller_matches(&p->callers[i], who))
+            rules_ask(&p->callers[i].rules, right, subject, v);
+}
+
+bool policy_is_free(const struct policy *p, const struct principal *who)
+{
+    return who->uid == 0 || who->uid == p->owner;
+}
+
+const struct policy_rule *policy_caller_rule(const struct policy *p, const struct principal *who, enum right right,
+                                             struct bytes subject)
+{
+    const char *space = right != RIGHT_COMMAND || subject.len == 0 ? NULL : memchr(subject.data, ' ', subject.len);
+    struct verdict v = { 0 };
+
+    if (space != NULL) /* what is said of a command's first word holds for all of them */
+        callers_ask(p, who, right, bytes_of(subject.data, (size_t)(space - (const char *)subject.data)), &v);
+    callers_ask(p, who, right, subject, &v);
+    return verdict_rule(&v);
+}
+
 bool policy_caller_may(const struct policy *p, const struct principal *who, enum right right, struct bytes subject,
                        struct place *place)
 {
-    struct verdict v = { 0 };
+    bool all = policy_is_free(p, who);
 
-    if (who->uid == 0 || who->uid == p->owner) {
-        *place = (struct place){ 0 };
-        return true;
-    }
+    return rule_gives(all ? NULL : policy_caller_rule(p, who, right, subject), place) || all;
+}
+
+bool policy_command_may(const struct policy *p, const struct principal *who, struct bytes command, struct place *place)
+{
+    const struct policy_rule *rule = policy_is_free(p, who) ? NULL : policy_caller_rule(p, who, RIGHT_COMMAND, command);
+
+    return rule_gives(rule, place) || rule == NULL;
+}
+
+void policy_each_command(const struct policy *p, void (*visit)(const struct policy_rule *, void *user), void *user)
+{
     for (size_t i = 0; i < p->caller_count; i++)
-        if (caller_matches(&p->callers[i], who))
-            rules_ask(&p->callers[i].rules, right, subject, &v);
-    return verdict_give(&v, place);
-}
-
-/* ---- showing ---- */
-
-static enum err show_place(struct place place, struct buf *out)
-{
-    enum err err = buf_add_str(out, "  # ");
-
-    if (err == OK && place.line == 0)
-        return buf_add_str(out, "built in\n");
-    if (err == OK)
-        err = utf8_show(out, bytes_str(place.file), NULL);
-    return err == OK ? buf_addf(out, ":%u:%u\n", place.line, place.column) : err;
-}
-
-static enum err show_rights(unsigned rights, struct buf *out)
-{
-    const unsigned both = 1u << RIGHT_KV_READ | 1u << RIGHT_KV_WRITE;
-    enum err err = OK;
-
-    if ((rights & both) == both)
-        return buf_add_str(out, " read write kv");
-    for (int i = 0; i < RIGHT_COUNT && err == OK; i++)
-        if ((rights & 1u << i) != 0)
-            err = buf_addf(out, " %s", right_names[i]);
-    return err;
-}
-
-static enum err show_pattern(const struct policy_rule *rule, struct buf *out)
-{
-    struct buf word;
-    enum err err;
-
-    buf_init(&word, SCFG_WORD_SIZE_MAX + 1);
-    err = buf_add(&word, rule->text, rule->len);
-    if (err == OK && rule->prefix)
-        err = buf_add(&word, "*", 1);
-    if (err == OK)
-        err = buf_add(out, " ", 1);
-    if (err == OK)
-        err = scfg_add_word(out, buf_bytes(&word));
-    buf_fini(&word);
-    return err;
-}
-
-static enum err show_rule(const struct policy_rule *rule, const char *indent, struct buf *out)
-{
-    const unsigned subjects = 1u << RIGHT_CALL | 1u << RIGHT_KV_READ | 1u << RIGHT_KV_WRITE;
-    bool everything = rule->prefix && rule->len == 0 && (rule->rights & subjects) == 0;
-    enum err err = buf_addf(out, "%s%s", indent, rule->allow ? "allow" : "deny");
-
-    if (err == OK)
-        err = show_rights(rule->rights, out);
-    if (err == OK && !everything)
-        err = show_pattern(rule, out);
-    return err == OK ? show_place(rule->place, out) : err;
-}
-
-enum err policy_rules_show(const struct policy_rules *rules, const char *indent, struct buf *out)
-{
-    enum err err = OK;
-
-    for (size_t i = 0; i < rules->count && err == OK; i++)
-        err = show_rule(&rules->list[i], indent, out);
-    return err;
-}
-
-/* One line for each directive: the table has its items side by side. */
-static enum err show_settings(const struct quantity *table, const struct setting *settings, size_t count,
-                              const char *indent, bool all, struct buf *out)
-{
-    const char *open = NULL; /* the directive whose line is being written */
-    char text[QUANTITY_TEXT_MAX];
-    enum err err = OK;
-
-    for (size_t i = 0; i < count && err == OK; i++) {
-        const struct quantity *q = &table[i];
-        if (!all && settings[i].place.line == 0)
-            continue;
-        if (open == NULL || strcmp(open, q->directive) != 0)
-            err = buf_addf(out, "%s%s%s", open == NULL ? "" : "\n", indent, q->directive);
-        open = q->directive;
-        if (err == OK)
-            err = buf_addf(out, " %s %s", q->word, quantity_show(q->unit, settings[i].value, text));
-    }
-    return err == OK && open != NULL ? buf_add(out, "\n", 1) : err;
-}
-
-enum err policy_setting_show(const struct setting *s, enum item item, struct buf *out)
-{
-    const struct quantity *q = &item_quantities[item];
-    char text[QUANTITY_TEXT_MAX];
-    enum err err = buf_addf(out, "%s %s %s", q->directive, q->word, quantity_show(q->unit, s->value, text));
-
-    return err == OK ? show_place(s->place, out) : err;
-}
-
-static enum err show_block_end(struct buf *out) { return buf_add_str(out, "}\n"); }
-
-static enum err show_block_begin(struct place place, struct buf *out)
-{
-    enum err err = buf_add_str(out, " {");
-
-    if (err != OK)
-        return err;
-    return place.line == 0 ? buf_add(out, "\n", 1) : show_place(place, out);
-}
-
-static enum err show_graft(const struct graft_block *b, const char *name, bool all, struct buf *out)
-{
-    enum err err = buf_addf(out, "graft %s", name);
-
-    if (err == OK)
-        err = show_block_begin(b->place, out);
-    if (err == OK)
-        err = show_settings(item_quantities, b->settings, ITEM_COUNT, "    ", all, out);
-    if (err == OK)
-        err = policy_rules_show(&b->rules, "    ", out);
-    return err == OK ? show_block_end(out) : err;
-}
-
-static enum err show_caller(const struct caller_block *b, struct buf *out)
-{
-    enum err err;
-
-    if (b->kind == CALLER_ANY)
-        err = buf_add_str(out, "caller any");
-    else
-        err = buf_addf(out, "caller %s %u", b->kind == CALLER_USER ? "user" : "group", b->id);
-    if (err == OK)
-        err = show_block_begin(b->place, out);
-    if (err == OK)
-        err = policy_rules_show(&b->rules, "    ", out);
-    return err == OK ? show_block_end(out) : err;
-}
-
-static enum err show_socket(const struct policy *p, struct buf *out)
-{
-    enum err err = buf_add_str(out, "socket ");
-
-    if (err == OK)
-        err = scfg_add_word(out, bytes_str(p->socket));
-    if (err == OK)
-        err = buf_addf(out, " mode %04o", p->socket_mode);
-    if (err == OK && p->socket_group != (gid_t)-1)
-        err = buf_addf(out, " group %u", p->socket_group);
-    return err == OK ? buf_add(out, "\n", 1) : err;
-}
-
-static enum err show_daemon(const struct policy *p, struct buf *out)
-{
-    enum err err = OK;
-
-    if (p->data != NULL && (err = buf_add_str(out, "data ")) == OK
-        && (err = scfg_add_word(out, bytes_str(p->data))) == OK)
-        err = buf_add(out, "\n", 1);
-    if (err == OK && p->socket != NULL)
-        err = show_socket(p, out);
-    if (err == OK)
-        err = buf_addf(out, "durability %s\nsandbox degraded %s\n", durability_name(p->durability),
-                       p->sandbox_degraded ? "allow" : "refuse");
-    return err == OK ? show_settings(daemon_quantities, p->settings, DAEMON_ITEM_COUNT, "", true, out) : err;
-}
-
-enum err policy_show(const struct policy *p, struct buf *out)
-{
-    enum err err = show_daemon(p, out);
-
-    if (err == OK)
-        err = show_graft(&p->standard, "default", true, out);
-    for (size_t i = 0; i < p->graft_count && err == OK; i++)
-        err = show_graft(&p->grafts[i], p->grafts[i].name, false, out);
-    for (size_t i = 0; i < p->caller_count && err == OK; i++)
-        err = show_caller(&p->callers[i], out);
-    return err;
+        for (size_t k = 0; k < p->callers[i].rules.count; k++)
+            if ((p->callers[i].rules.list[k].rights & 1u << RIGHT_COMMAND) != 0)
+                visit(&p->callers[i].rules.list[k], user);
 }

@@ -8,14 +8,18 @@
 #include "policy/quantity.h"
 
 enum {
-    POLICY_FILE_MAX = 64,     /* files of a directory */
+    POLICY_FILE_MAX = 64,     /* files, those of a directory and what they include */
+    POLICY_DEPTH_MAX = 8,     /* files that include each other */
     POLICY_RULE_MAX = 65536,  /* rules of one block */
     POLICY_GRAFT_MAX = 1024,  /* graft blocks */
     POLICY_CALLER_MAX = 4096, /* caller blocks */
-    POLICY_SOCKET_MAX = 107,  /* bytes: what a socket's address holds */
+    POLICY_SOCKET_MODE = 0600,
+    POLICY_SOCKET_MAX = 107,   /* bytes: what a socket's address holds */
+    POLICY_ROOT_MAX = 64,      /* roots */
+    POLICY_ROOT_NAME_MAX = 63, /* bytes of a root's name */
 };
 
-/* `limit`, `txn` and `history` at the top level, in the order of daemon_quantities. */
+/* `limit`, `txn`, `history` and `events` at the top level, in the order of daemon_quantities. */
 enum daemon_item {
     DAEMON_KEY,
     DAEMON_VALUE,
@@ -25,9 +29,15 @@ enum daemon_item {
     DAEMON_CACHE,
     DAEMON_DRAIN,
     DAEMON_IDLE,
+    DAEMON_TIMERS,
+    DAEMON_LOCKS,
     DAEMON_SPILL,
     DAEMON_HISTORY_KEEP,
     DAEMON_HISTORY_SIZE,
+    DAEMON_EVENTS_KEEP,
+    DAEMON_EVENTS_SIZE,
+    DAEMON_TIMER_TRIES,
+    DAEMON_TIMER_BACKOFF,
     DAEMON_ITEM_COUNT,
 };
 
@@ -69,6 +79,21 @@ struct policy {
     size_t graft_count, graft_cap;
     struct caller_block *callers; /* owned */
     size_t caller_count, caller_cap;
+    struct policy_root roots[POLICY_ROOT_MAX]; /* name and path owned */
+    size_t root_count;
 };
+
+/* The rule that decides, NULL when none speaks; for those whom rules bind. */
+const struct policy_rule *policy_caller_rule(const struct policy *p, const struct principal *who, enum right right,
+                                             struct bytes subject);
+bool policy_is_free(const struct policy *p, const struct principal *who); /* root, and who started graftd */
+const struct graft_block *policy_graft_block(const struct policy *p, const char *graft); /* NULL: it has none */
+void policy_limits_fill(struct policy *p);                           /* limits from settings (policy_load.c) */
+enum err rule_show(const struct policy_rule *rule, struct buf *out); /* as in a file (policy_show.c) */
+/* Whether a path has a component that is "", "." or "..", not counting what stands behind its last slash if it is open
+ * (the beginning of a name) (policy_root.c). */
+bool path_is_crooked(const char *path, size_t len, bool open);
+/* Frees its name and path (policy_root.c). */
+void root_free(struct policy_root *r);
 
 #endif

@@ -13,9 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Without a policy file: every graft may use all keys, nobody but the owner and root may do anything. */
+/* Without a policy file: every graft may use everything, nobody but the owner and root may do anything. */
 static const char built_in_name[] = "built-in";
-static const char built_in[] = "graft default { allow read write kv \"*\" }\n";
+static const char built_in[] = "graft default { allow read write kv \"*\"; allow read write file \"*\"; "
+                               "allow emit \"*\"; allow timer \"*\" }\n";
 
 /* ---- what the policy does not say ---- */
 
@@ -36,14 +37,8 @@ static void fill_standard(const struct quantity *table, struct setting *settings
             settings[i].value = table[i].standard;
 }
 
-static void policy_complete(struct policy *p)
+void policy_limits_fill(struct policy *p)
 {
-    struct setting *min = &p->standard.settings[ITEM_WORKER_MIN], *max = &p->standard.settings[ITEM_WORKER_MAX];
-
-    fill_standard(daemon_quantities, p->settings, DAEMON_ITEM_COUNT);
-    fill_standard(item_quantities, p->standard.settings, ITEM_COUNT);
-    if (max->place.line == 0)
-        max->value = worker_max_standard() > min->value ? worker_max_standard() : min->value;
     p->limits = (struct policy_limits){
         .key_max = p->settings[DAEMON_KEY].value,
         .value_max = p->settings[DAEMON_VALUE].value,
@@ -54,9 +49,26 @@ static void policy_complete(struct policy *p)
         .spill_bytes = p->settings[DAEMON_SPILL].value,
         .history_ms = p->settings[DAEMON_HISTORY_KEEP].value,
         .history_bytes = p->settings[DAEMON_HISTORY_SIZE].value,
+        .events_ms = p->settings[DAEMON_EVENTS_KEEP].value,
+        .events_bytes = p->settings[DAEMON_EVENTS_SIZE].value,
         .drain_ms = p->settings[DAEMON_DRAIN].value,
         .idle_ms = p->settings[DAEMON_IDLE].value,
+        .timer_max = p->settings[DAEMON_TIMERS].value,
+        .timer_tries = p->settings[DAEMON_TIMER_TRIES].value,
+        .timer_backoff_ms = p->settings[DAEMON_TIMER_BACKOFF].value,
+        .locks_bytes = p->settings[DAEMON_LOCKS].value,
     };
+}
+
+static void policy_complete(struct policy *p)
+{
+    struct setting *min = &p->standard.settings[ITEM_WORKER_MIN], *max = &p->standard.settings[ITEM_WORKER_MAX];
+
+    fill_standard(daemon_quantities, p->settings, DAEMON_ITEM_COUNT);
+    fill_standard(item_quantities, p->standard.settings, ITEM_COUNT);
+    if (max->place.line == 0)
+        max->value = worker_max_standard() > min->value ? worker_max_standard() : min->value;
+    policy_limits_fill(p);
 }
 
 /* ---- files ---- */
@@ -68,80 +80,9 @@ static struct policy *policy_new(uid_t owner)
     if (p == NULL)
         return NULL;
     p->owner = owner;
-    p->socket_mode = 0600;
+    p->socket_mode = POLICY_SOCKET_MODE;
     p->socket_group = (gid_t)-1;
     return p;
-}
-
-/* The files of one policy while they are read: all stay, as their errors come out together, in order. */
-struct files {
-    struct scfg *list[POLICY_FILE_MAX];
-    size_t count;
-};
-
-static void files_free(struct files *f)
-{
-    for (size_t i = 0; i < f->count; i++)
-        scfg_free(&f->list[i]);
-}
-
-/* Reads all files; OK and a policy, or ERR_BADARG and the errors. */
-static enum err policy_make(const struct files *f, char *const *names, uid_t owner, struct policy **p,
-                            struct buf *errors)
-{
-    struct policy *new = policy_new(owner);
-    enum err err = new == NULL ? ERR_NOMEM : OK;
-    size_t error_count = 0;
-
-    for (size_t i = 0; i < f->count && err == OK; i++) {
-        err = file_read(new, f->list[i], names[i]);
-        error_count += scfg_error_count(f->list[i]);
-    }
-    for (size_t i = 0; i < f->count && err == OK && error_count > 0; i++)
-        err = scfg_errors(f->list[i], errors);
-    if (err == OK && error_count > 0)
-        err = ERR_BADARG;
-    if (err != OK) {
-        policy_free(&new);
-        return err;
-    }
-    policy_complete(new);
-    *p = new;
-    return OK;
-}
-
-enum err policy_parse(const char *name, struct bytes text, uid_t owner, struct policy **p, struct buf *errors)
-{
-    struct files f = { .count = 1 };
-    char *names[] = { (char *)name };
-    enum err err = scfg_parse(name, text, &f.list[0]);
-
-    if (err == OK)
-        err = policy_make(&f, names, owner, p, errors);
-    files_free(&f);
-    return err;
-}
-
-static enum err load_files(char *const *paths, size_t count, uid_t owner, struct policy **p, struct buf *errors)
-{
-    struct files f = { .count = 0 };
-    enum err err = OK;
-
-    while (f.count < count && (err = scfg_load(paths[f.count], &f.list[f.count])) == OK)
-        f.count++;
-    if (err == OK)
-        err = policy_make(&f, paths, owner, p, errors);
-    files_free(&f);
-    return err;
-}
-
-static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
-
-static bool is_policy_file(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return name[0] != '.' && dot != NULL && strcmp(dot, ".scfg") == 0;
 }
 
 /* An error of the directory itself; what does not fit into errors is left out, as in scfg_errors(). */
@@ -151,6 +92,74 @@ static enum err directory_error(struct buf *errors, const char *path, const char
     enum err err = buf_addf(errors, "%s: error: %s\n", bytes_show(bytes_str(path), shown, sizeof shown), what);
 
     return err == ERR_NOMEM ? ERR_NOMEM : ERR_BADARG;
+}
+
+static enum err reading_begin(struct reading *r, uid_t owner)
+{
+    *r = (struct reading){ .p = policy_new(owner) };
+    return r->p == NULL ? ERR_NOMEM : OK;
+}
+
+/* What was read becomes a policy, or ERR_BADARG and all errors; unless err says that it was not read whole. */
+static enum err reading_end(struct reading *r, enum err err, struct policy **p, struct buf *errors)
+{
+    size_t error_count = 0;
+
+    for (size_t i = 0; i < r->count; i++)
+        error_count += scfg_error_count(r->list[i]);
+    for (size_t i = 0; i < r->count && err == OK && error_count > 0; i++)
+        err = scfg_errors(r->list[i], errors);
+    if (err == OK && error_count > 0)
+        err = ERR_BADARG;
+    for (size_t i = 0; i < r->count; i++)
+        scfg_free(&r->list[i]);
+    if (err != OK) {
+        policy_free(&r->p);
+        return err;
+    }
+    policy_complete(r->p);
+    *p = r->p;
+    return OK;
+}
+
+enum err policy_parse(const char *name, struct bytes text, uid_t owner, struct policy **p, struct buf *errors)
+{
+    struct reading r;
+    struct scfg *scfg = NULL;
+    enum err err = reading_begin(&r, owner);
+
+    if (err == OK)
+        err = scfg_parse(name, text, &scfg);
+    if (err == OK)
+        err = file_read(&r, scfg, name, false, NULL);
+    return reading_end(&r, err, p, errors);
+}
+
+static enum err load_files(char *const *paths, size_t count, uid_t owner, struct policy **p, struct buf *errors)
+{
+    struct reading r;
+    struct scfg *scfg = NULL;
+    enum err err = reading_begin(&r, owner);
+
+    for (size_t i = 0; i < count && err == OK; i++) {
+        if (r.count == POLICY_FILE_MAX) { /* only what was included can make it so many */
+            (void)reading_end(&r, ERR_BADARG, p, errors);
+            return directory_error(errors, paths[i], "more than 64 policy files, with what they include");
+        }
+        err = scfg_load(paths[i], &scfg);
+        if (err == OK)
+            err = file_read(&r, scfg, paths[i], true, NULL);
+    }
+    return reading_end(&r, err, p, errors);
+}
+
+static int compare_paths(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+
+static bool is_policy_file(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return name[0] != '.' && dot != NULL && strcmp(dot, ".scfg") == 0;
 }
 
 /* Fills paths with what is owned by the caller then, also when it fails. */
@@ -213,7 +222,7 @@ enum err policy_load(const char *path, uid_t owner, struct policy **p, struct bu
     return load_directory(path, owner, p, errors);
 }
 
-static size_t rule_count(const struct policy *p)
+size_t policy_rule_count(const struct policy *p)
 {
     size_t n = p->standard.rules.count;
 
@@ -231,7 +240,7 @@ enum err policy_check(const char *path, uid_t owner, struct buf *out)
 
     if (err != OK)
         return err;
-    err = buf_addf(out, "policy ok: %zu rules\n", rule_count(p));
+    err = buf_addf(out, "policy ok: %zu rules\n", policy_rule_count(p));
     policy_free(&p);
     return err;
 }

@@ -1,6 +1,7 @@
 /*
  * What the readers of a policy share: policy_load.c (files), policy_read.c (blocks and settings), policy_rule.c
- * (rights), policy_word.c (words, amounts, users). No other file includes this.
+ * (rights), policy_root.c (roots),
+ * policy_include.c (include), policy_word.c (words, amounts, users). No other file includes this.
  *
  * None of them stops at an error: it is added to the file, and what it concerns is left out.
  */
@@ -15,11 +16,24 @@ enum {
     PLACE_MAX = 512, /* bytes of a place in a message */
 };
 
+/* The files of one policy while they are read: all stay, as their errors come out together, in order. */
+struct reading {
+    struct policy *p; /* has their names */
+    struct scfg *list[POLICY_FILE_MAX];
+    size_t count;
+};
+
 struct loader {
+    struct reading *all;
     struct policy *p;
-    struct scfg *scfg; /* the file being read */
-    const char *file;  /* its name, owned by the policy */
-    enum err err;      /* memory was short: reading ends */
+    struct scfg *scfg;          /* the file being read */
+    const char *file;           /* its name, owned by the policy */
+    const struct loader *above; /* whose include it is; NULL: nobody's */
+    unsigned depth;             /* includes above it */
+    bool on_disk;               /* it is a file; else text that came otherwise */
+    dev_t dev;                  /* if so, which */
+    ino_t ino;
+    enum err err; /* memory was short: reading ends */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -45,7 +59,8 @@ int word_choose(struct loader *l, const struct choice *c, const struct scfg_word
 bool choice_is_later(const struct choice *c, const struct scfg_word *w);
 void choice_error(struct loader *l, const struct choice *c, const struct scfg_word *w, const char *what);
 
-/* Notes in *place that the setting stands at w. False, with an error, if it already stood elsewhere. */
+/* Notes in *place that the setting stands at w. False, with an error, if it already stood in the same file; what stood
+ * in an earlier one is replaced. */
 bool word_settle(struct loader *l, const struct scfg_word *w, const char *directive, struct place *place);
 /* The number of the user or group that w names, by name or number. False with an error. */
 bool word_id(struct loader *l, const struct scfg_word *w, bool group, uint32_t *id);
@@ -73,10 +88,18 @@ void amounts_read(struct loader *l, const struct scfg_directive *d, const struct
 /* `allow …` or `deny …`, of a caller or of a graft. */
 void rule_read(struct loader *l, const struct scfg_directive *d, bool caller, struct policy_rules *rules);
 
+/* `root NAME PATH` */
+void root_read(struct loader *l, const struct scfg_directive *d, void *into);
+/* True for an absolute path of at most max bytes. */
+bool path_check(struct loader *l, const struct scfg_word *w, size_t max);
+
 /* ---- the whole ---- */
 
-/* Reads one file into the policy, which keeps the name. ERR_NOMEM; all else is an error of the file. */
-enum err file_read(struct policy *p, struct scfg *scfg, const char *name);
+/* Reads one file, or a text, into the policy, which keeps the name. Takes over scfg. There is room for it. ERR_NOMEM;
+ * all else is an error of the file. */
+enum err file_read(struct reading *all, struct scfg *scfg, const char *name, bool on_disk, const struct loader *above);
+/* `include "other.scfg"` */
+void include_read(struct loader *l, const struct scfg_directive *d, void *into);
 
 /* Room for one more in an owned list of *count items of size bytes, zeroed and counted; NULL when memory is short, and
  * the list is as it was. */

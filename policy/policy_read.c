@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- graft NAME { … } ---- */
 
@@ -36,6 +37,8 @@ static void read_graft_rule(struct loader *l, const struct scfg_directive *d, vo
 {
     struct graft_block *b = into;
 
+    if (b->rules.count > 0 && b->rules.list[0].place.file != l->file)
+        policy_rules_free(&b->rules); /* those of an earlier file: rules do not add up */
     rule_read(l, d, false, &b->rules);
 }
 
@@ -47,13 +50,13 @@ static const struct row graft_rows[] = {
 };
 static const char *const graft_rows_later[] = { "sign", "on-fault", "param", NULL };
 
-static struct place *graft_place(struct loader *l, const struct scfg_word *name)
+static struct graft_block *graft_known(struct loader *l, const struct scfg_word *name)
 {
     if (word_is(name, "default"))
-        return &l->p->standard.place;
+        return &l->p->standard;
     for (size_t i = 0; i < l->p->graft_count; i++)
         if (word_is(name, l->p->grafts[i].name))
-            return &l->p->grafts[i].place;
+            return &l->p->grafts[i];
     return NULL;
 }
 
@@ -61,11 +64,10 @@ static struct place *graft_place(struct loader *l, const struct scfg_word *name)
 static struct graft_block *graft_take(struct loader *l, const struct scfg_word *name)
 {
     struct policy *p = l->p;
-    struct place *place = graft_place(l, name);
-    struct graft_block *list;
+    struct graft_block *known = graft_known(l, name), *list;
 
-    if (place != NULL)
-        return word_settle(l, name, "graft", place) ? &p->standard : NULL; /* no other place is unset */
+    if (known != NULL)
+        return word_settle(l, name, "graft", &known->place) ? known : NULL;
     if (!manifest_name_valid(bytes_of(name->text, name->len))) {
         scfg_error(
             l->scfg, name,
@@ -159,24 +161,17 @@ static void read_caller(struct loader *l, const struct scfg_directive *d, void *
 
 /* ---- the top level ---- */
 
-static bool path_check(struct loader *l, const struct scfg_word *w, size_t max)
-{
-    if (w->text[0] != '/')
-        scfg_error(l->scfg, w, "this path must begin with /, or it would depend on where graftd was started");
-    else if (w->len > max)
-        scfg_error(l->scfg, w, "this path has %zu bytes; it can have at most %zu", w->len, max);
-    return w->text[0] == '/' && w->len <= max;
-}
-
 static void read_data(struct loader *l, const struct scfg_directive *d, void *into)
 {
     struct policy *p = l->p;
     bool first = word_settle(l, &d->words[0], "data", &p->data_place);
 
     (void)into;
-    if (directive_expect_no_block(l, d) && directive_expect_words(l, d, 2, 2, "data \"/var/lib/graftd\"")
-        && path_check(l, &d->words[1], PATH_MAX - 1) && first)
+    if (directive_expect_no_block(l, d) && directive_expect_words(l, d, 2, 2, "data \"/var/lib/graftd\"") &&
+        path_check(l, &d->words[1], PATH_MAX - 1) && first) {
+        free(p->data);
         p->data = word_dup(l, &d->words[1]);
+    }
 }
 
 static void read_durability(struct loader *l, const struct scfg_directive *d, void *into)
@@ -257,8 +252,12 @@ static void read_socket(struct loader *l, const struct scfg_directive *d, void *
     if (!directive_expect_no_block(l, d)
         || !directive_expect_words(l, d, 2, 6, "socket \"/run/graftd/graftd.sock\" mode 0660 group ops"))
         return;
-    if (path_check(l, &d->words[1], POLICY_SOCKET_MAX) && first)
+    if (path_check(l, &d->words[1], POLICY_SOCKET_MAX) && first) {
+        free(p->socket);
         p->socket = word_dup(l, &d->words[1]);
+        p->socket_mode = POLICY_SOCKET_MODE;
+        p->socket_group = (gid_t)-1;
+    }
     for (size_t i = 2; i < d->word_count; i += 2)
         read_socket_option(l, &d->words[i], i + 1 < d->word_count ? &d->words[i + 1] : NULL, seen);
 }
@@ -273,21 +272,41 @@ static void read_daemon_amounts(struct loader *l, const struct scfg_directive *d
 }
 
 static const struct row top_rows[] = {
-    { "data", read_data },          { "durability", read_durability },
-    { "socket", read_socket },      { "limit", read_daemon_amounts },
-    { "txn", read_daemon_amounts }, { "history", read_daemon_amounts },
-    { "sandbox", read_sandbox },    { "graft", read_graft },
+    { "data", read_data },
+    { "durability", read_durability },
+    { "socket", read_socket },
+    { "limit", read_daemon_amounts },
+    { "txn", read_daemon_amounts },
+    { "history", read_daemon_amounts },
+    { "events", read_daemon_amounts },
+    { "timers", read_daemon_amounts },
+    { "sandbox", read_sandbox },
+    { "root", root_read },
+    { "include", include_read },
+    { "graft", read_graft },
     { "caller", read_caller },
 };
-static const char *const top_rows_later[] = { "point", "sign", "keyring", "accessor", "event", "timer", "file", NULL };
+static const char *const top_rows_later[] = { "point", "sign", "keyring", "accessor", NULL };
 
-enum err file_read(struct policy *p, struct scfg *scfg, const char *name)
+enum err file_read(struct reading *all, struct scfg *scfg, const char *name, bool on_disk, const struct loader *above)
 {
-    struct loader l = { .p = p, .scfg = scfg, .file = strdup(name) };
+    struct loader l = { .all = all,
+                        .p = all->p,
+                        .scfg = scfg,
+                        .file = strdup(name),
+                        .above = above,
+                        .depth = above == NULL ? 0 : above->depth + 1 };
+    struct stat st;
 
+    all->list[all->count++] = scfg;
     if (l.file == NULL)
         return ERR_NOMEM;
-    p->files[p->file_count++] = (char *)l.file;
+    all->p->files[all->p->file_count++] = (char *)l.file;
+    if (on_disk && stat(name, &st) == 0) {
+        l.on_disk = true;
+        l.dev = st.st_dev;
+        l.ino = st.st_ino;
+    }
     rows_read(&l, scfg_first(scfg), top_rows, COUNT(top_rows), top_rows_later, NULL);
     return l.err;
 }

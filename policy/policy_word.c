@@ -14,7 +14,7 @@
 
 enum {
     LISTED_MAX = 256, /* bytes of "it can be a, b or c" */
-    CHOICE_MAX = 16,  /* words that can stand in one place */
+    CHOICE_MAX = 24,  /* words that can stand in one place */
 };
 
 struct place word_place(const struct loader *l, const struct scfg_word *w)
@@ -88,12 +88,12 @@ int word_choose(struct loader *l, const struct choice *c, const struct scfg_word
 
 /* ---- what all directives share ---- */
 
-/* Notes that the setting stands at w, unless it already stood elsewhere. */
+/* Notes that the setting stands at w, unless it already stood in this file; a later file goes before an earlier one. */
 bool word_settle(struct loader *l, const struct scfg_word *w, const char *directive, struct place *place)
 {
     char first[PLACE_MAX], shown[SHOWN_MAX];
 
-    if (place->line == 0) {
+    if (place->line == 0 || place->file != l->file) {
         *place = word_place(l, w);
         return true;
     }
@@ -202,24 +202,27 @@ void amounts_read(struct loader *l, const struct scfg_directive *d, const struct
 
 /* ---- users and groups ---- */
 
+enum { LOOK_UP_MAX = 64 * 1024 }; /* bytes of a user's or group's entry, its members included */
 enum { ID_MAX = UINT32_MAX - 1 }; /* the last number means "nobody in particular" to the kernel */
 
-static bool look_up_user(const char *name, uint32_t *id)
+/* Reentrant, as policies are read beside the loop; what does not fit is an entry that nobody can use. errno as the
+ * system has it. */
+static bool look_up(const char *name, bool group, uint32_t *id)
 {
-    const struct passwd *pw = getpwnam(name);
+    char memory[LOOK_UP_MAX];
+    struct passwd pw, *user = NULL;
+    struct group gr, *found = NULL;
 
-    if (pw != NULL)
-        *id = pw->pw_uid;
-    return pw != NULL;
-}
-
-static bool look_up_group(const char *name, uint32_t *id)
-{
-    const struct group *gr = getgrnam(name);
-
-    if (gr != NULL)
-        *id = gr->gr_gid;
-    return gr != NULL;
+    if (group) {
+        errno = getgrnam_r(name, &gr, memory, sizeof memory, &found);
+        if (found != NULL)
+            *id = gr.gr_gid;
+        return found != NULL;
+    }
+    errno = getpwnam_r(name, &pw, memory, sizeof memory, &user);
+    if (user != NULL)
+        *id = pw.pw_uid;
+    return user != NULL;
 }
 
 bool word_id(struct loader *l, const struct scfg_word *w, bool group, uint32_t *id)
@@ -237,8 +240,7 @@ bool word_id(struct loader *l, const struct scfg_word *w, bool group, uint32_t *
                    (unsigned)ID_MAX);
         return false;
     }
-    errno = 0;
-    if (group ? look_up_group(w->text, id) : look_up_user(w->text, id))
+    if (look_up(w->text, group, id))
         return true;
     if (errno == 0 || errno == ENOENT || errno == ESRCH)
         scfg_error(l->scfg, w, "there is no %s \"%s\" on this system", what, word_show(w, shown));

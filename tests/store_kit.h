@@ -8,7 +8,7 @@
 #include "lib/check.h"
 #include "txn/store.h"
 
-#include <dirent.h>
+#include <ftw.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,8 @@ static inline void kit_init(struct kit *k)
     CHECK(mkdtemp(k->directory) != NULL);
     sem_init(&k->woken, 0, 0);
     k->options = (struct store_options){ .directory = k->directory, .synchronous = 0, .history_ms = UINT64_MAX,
-                                         .history_bytes = UINT64_MAX, .wake = kit_woken, .wake_arg = &k->woken };
+                                         .history_bytes = UINT64_MAX, .events_ms = UINT64_MAX,
+                                         .events_bytes = UINT64_MAX, .wake = kit_woken, .wake_arg = &k->woken };
 }
 
 static inline enum err kit_open(struct kit *k, struct failure *why)
@@ -58,14 +59,16 @@ static inline const char *kit_path(const struct kit *k, const char *name)
     return path[turn];
 }
 
+static inline int kit_remove(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+    (void)st;
+    (void)type;
+    return where->level == 0 ? 0 : remove(path);
+}
+
 static inline void kit_empty_directory(struct kit *k)
 {
-    DIR *d = opendir(k->directory);
-
-    CHECK(d != NULL);
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-        unlink(kit_path(k, e->d_name));
-    closedir(d);
+    nftw(k->directory, kit_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static inline void kit_fini(struct kit *k)

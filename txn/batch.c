@@ -113,7 +113,7 @@ static bool batch_reserve(struct batch *b, size_t entries, size_t effects)
 
 static size_t entries_of(const struct txn *t, enum item_kind kind)
 {
-    return kind == ITEM_COMMIT ? notes_entry_count(t) : 1;
+    return kind == ITEM_ROW ? 1 : notes_entry_count(t);
 }
 
 enum err batch_add(struct txn *t, enum item_kind kind, const struct undo_log *log, uint64_t *number)
@@ -192,7 +192,7 @@ void batch_submit(struct txn_manager *m)
     for (size_t i = 0; i < b->count; i++) {
         b->entries[entry] = entry_of(&b->items[i], b->effects == NULL ? NULL : b->effects + at);
         at += b->entries[entry].effect_count;
-        if (b->items[i].kind == ITEM_COMMIT)
+        if (b->items[i].kind != ITEM_ROW)
             notes_split(b->items[i].txn, &b->entries[entry]);
         entry += entries_of(b->items[i].txn, b->items[i].kind);
     }
@@ -215,6 +215,8 @@ static void spill_over(struct txn *t, bool stored)
     t->spill_stored = t->spill_stored || stored;
     if (t->state == TXN_UNDOING)
         txn_undo_step(t);
+    else if (t->state == TXN_APPLYING)
+        apply_step(t);
     else if (t->waiting_room)
         txn_wake(t);
 }
@@ -226,11 +228,13 @@ static void item_stored(const struct batch_item *item)
     t->item_count--;
     switch (item->kind) {
     case ITEM_COMMIT:
+        stored_note(t);
         undo_drop(&t->log, &t->m->kv);
-        lock_release_all(&t->m->locks, &t->locks);
+        txn_unlock(t);
         txn_end(t);
         break;
     case ITEM_SPILL:
+        undo_let_go(&t->spilling); /* what is too large for memory does not push all else out of it */
         undo_drop(&t->spilling, &t->m->kv);
         spill_over(t, true);
         break;
@@ -248,6 +252,27 @@ static void ids_reserved(struct txn_manager *m, uint64_t reserved)
     m->id_reserved = reserved;
     if (m->id_next - m->id_block_began > m->id_block / 4 && m->id_block < ID_BLOCK_MAX)
         m->id_block *= 2;
+}
+
+/* Those whose ids are on disk now go on; why: none is, and why not. */
+static void ids_settle(struct txn_manager *m, const struct failure *why)
+{
+    struct list waiting, *node;
+
+    list_init(&waiting);
+    while ((node = list_pop(&m->unnumbered)) != NULL) {
+        struct txn *t = list_entry(node, struct txn, wake_link);
+        if (why != NULL)
+            txn_doom(t, ERR_STORAGE, "the store cannot reserve numbers for transactions: %s", why->text);
+        else if (t->id <= m->id_reserved)
+            txn_wake(t);
+        else
+            list_push(&waiting, node);
+    }
+    while ((node = list_pop(&waiting)) != NULL)
+        list_push(&m->unnumbered, node);
+    if (why == NULL)
+        manager_renew_ids(m);
 }
 
 static void batch_stored(struct batch *b)
@@ -314,6 +339,8 @@ static void batch_failed(struct batch *b, const struct failure *why)
     batch_free(b);
 }
 
+#define UNREAD "the store could not write what this transaction had read; it was rolled back"
+
 static void doom_dependents(struct txn_manager *m, uint64_t number)
 {
     list_each (node, &m->open) {
@@ -322,7 +349,10 @@ static void doom_dependents(struct txn_manager *m, uint64_t number)
             continue;
         t->depends = 0;
         undo_play(&t->log, &m->kv);
-        txn_doom_told(t, ERR_STORAGE, "the store could not write what this transaction had read; it was rolled back");
+        if (t->state == TXN_APPLYING) /* nobody's any more; it goes on when what it waits for is over */
+            fail(&t->failure, ERR_STORAGE, UNREAD);
+        else
+            txn_doom_told(t, ERR_STORAGE, UNREAD);
     }
 }
 
@@ -358,13 +388,15 @@ static void batch_done(struct store_request *r)
     struct batch *b = r->owner;
     struct txn_manager *m = b->m;
     struct failure why = r->why;
+    bool reserved = r->txn_reserve > 0;
 
     m->request_count--;
     m->in_flight = NULL;
-    if (r->txn_reserve > 0)
+    if (reserved)
         m->id_wanted = false;
     if (why.err == OK) {
         batch_stored(b);
+        ids_settle(m, NULL);
         return;
     }
     m->store_failure = why;
@@ -373,4 +405,6 @@ static void batch_done(struct store_request *r)
     else
         why.err = ERR_STORAGE;
     batches_fail(m, b->number, &why);
+    if (reserved)
+        ids_settle(m, &why);
 }

@@ -118,11 +118,11 @@ void kv_unpin(struct kv *kv, struct kv_entry *e)
         return;
     list_remove(&e->link);
     kv->pinned_count--;
-    if (!e->known) {
+    CHECK(!e->known || kv_durable(kv, e));
+    if (!e->known || e->fleeting) {
         entry_free(kv, e);
         return;
     }
-    CHECK(kv_durable(kv, e));
     list_push(&kv->clean, &e->link);
     kv->clean_bytes += weight(e);
     evict_until(kv, kv->bytes_max);

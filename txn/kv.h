@@ -1,12 +1,13 @@
 /*
- * The kv resource in memory: for each key that somebody works with or lately worked with, what it holds now.
+ * The items in memory: for each that somebody works with or lately worked with, what it holds now.
  *
  * An image is *open* while the transaction that made it is (it has the key locked exclusively), then belongs to the
  * numbered batch that carries it, and is *durable* once that batch is on disk. Invariants:
  *
  *  1. An image that is not durable is pinned (by the undo record that made it): it is never evicted, and an entry that
  *     is not in memory is on disk as the store reads it.
- *  2. Unpinned entries are known and durable; the least recently used go when together they pass bytes_max.
+ *  2. Unpinned entries are known and durable; the least recently used go when together they pass bytes_max, fleeting
+ *     ones at once.
  *
  * Values are shared, never copied: the entry, undo records and the batch hold references to one immutable blob.
  * Must never know: who waits, what a transaction is.
@@ -44,8 +45,9 @@ struct kv_entry {
     struct blob *value;   /* owned reference; NULL: absent, or not known */
     uint64_t batch;       /* that makes the image durable; 0: it came from disk */
     uint32_t pins;
-    bool known;   /* the image has been read or set */
-    bool loading; /* the manager's: a read is under way */
+    bool known;    /* the image has been read or set */
+    bool loading;  /* the manager's: a read is under way */
+    bool fleeting; /* the manager's: not kept when nobody uses it */
     char key[];
 };
 

@@ -10,7 +10,7 @@ struct load {
     struct store_request request;
     struct txn_manager *m;
     struct kv_entry *entry; /* pinned */
-    struct bytes key;       /* the entry's */
+    struct bytes key;       /* the entry's, without its resource */
 };
 
 static void load_answer(struct load *l)
@@ -28,7 +28,11 @@ static void load_answer(struct load *l)
         kv_set(e, value, 0);
     while ((node = list_first(&e->waiters)) != NULL) {
         struct txn *t = list_entry(node, struct txn, wake_link);
-        if (err == ERR_NOMEM)
+        if (err == ERR_BADARG && t->files != NULL) {
+            t->files->refused_entry = e;
+            t->files->refused = l->request.why;
+            txn_wake(t);
+        } else if (err == ERR_NOMEM)
             txn_doom(t, ERR_NOMEM, "no memory for a value; try again later");
         else if (err != OK)
             txn_doom(t, ERR_STORAGE, "reading a key: %s", l->request.why.text);
@@ -58,7 +62,8 @@ static enum err load_begin(struct txn_manager *m, struct kv_entry *e)
     e->loading = true;
     l->m = m;
     l->entry = e;
-    l->key = e->node.key;
+    l->key = item_key(e->node.key);
+    l->request.resource = item_resource(e->node.key);
     l->request.kind = STORE_GET;
     l->request.done = load_done;
     l->request.owner = l;
@@ -74,6 +79,10 @@ enum err txn_see(struct txn *t, struct kv_entry *e, struct failure *why)
         if (e->batch != KV_OPEN && e->batch > t->depends)
             t->depends = e->batch;
         return OK;
+    }
+    if (t->files != NULL && t->files->refused_entry == e) {
+        t->files->refused_entry = NULL;
+        return fail(why, t->files->refused.err, "%s", t->files->refused.text);
     }
     if (!e->loading && load_begin(t->m, e) != OK)
         return txn_no_memory(t, why);

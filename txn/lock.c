@@ -5,21 +5,31 @@
 
 #include "lib/check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+static const char *show_key(struct bytes key, char *out, size_t size)
+{
+    char text[KEY_SHOWN];
+
+    snprintf(out, size, "key \"%s\"", bytes_show(key, text, sizeof text));
+    return out;
+}
+
 enum err lock_table_init(struct lock_table *t)
 {
-    *t = (struct lock_table){ .tickets = TICKET_FIRST };
+    *t = (struct lock_table){ .tickets = TICKET_FIRST, .warm_max = LOCK_WARM_MAX, .show = show_key };
     list_init(&t->exclusives);
     list_init(&t->rangers);
+    list_init(&t->colds);
     return map_init(&t->locks);
 }
 
 void lock_table_fini(struct lock_table *t)
 {
     CHECK(t->locks.count == 0);
-    CHECK(list_empty(&t->rangers));
+    CHECK(list_empty(&t->rangers) && list_empty(&t->colds));
     while (t->spare_locks != NULL) {
         struct lock *lock = t->spare_locks;
         t->spare_locks = lock->next;
@@ -86,6 +96,11 @@ static void lock_free_if_unused(struct lock_table *t, struct lock *lock)
     t->spare_lock_count++;
 }
 
+static uint64_t weight(const struct lock *lock)
+{
+    return sizeof *lock + sizeof(struct lock_claim) + lock->node.key.len;
+}
+
 static struct lock_claim *claim_new(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode)
 {
     struct lock_claim *claim = t->spare_claims;
@@ -97,13 +112,16 @@ static struct lock_claim *claim_new(struct lock_table *t, struct lock *lock, str
         return NULL;
     }
     *claim = (struct lock_claim){ .lock = lock, .holder = h, .mode = mode };
+    h->bytes += weight(lock);
     return claim;
 }
 
 static void claim_free(struct lock_table *t, struct lock_claim *claim)
 {
+    claim->holder->warm -= list_linked(&claim->of_holder);
     list_remove(&claim->of_lock);
     list_remove(&claim->of_holder);
+    claim->holder->bytes -= weight(claim->lock);
     if (t->spare_claim_count == LOCK_SPARE_MAX) {
         free(claim);
         return;
@@ -133,6 +151,31 @@ static void claim_grant(struct lock_claim *claim)
 {
     list_push(&claim->lock->granted, &claim->of_lock);
     list_push(&claim->holder->held, &claim->of_holder);
+    claim->holder->warm++;
+}
+
+enum err lock_make(struct lock_table *t, struct lock_holder *h, struct bytes key)
+{
+    struct lock *lock = lock_new(t, key);
+    struct lock_claim *claim = lock == NULL ? NULL : claim_new(t, lock, h, LOCK_EXCLUSIVE);
+
+    if (claim == NULL) {
+        if (lock != NULL)
+            lock_free_if_unused(t, lock);
+        return ERR_NOMEM;
+    }
+    list_push(&t->exclusives, &lock->of_exclusives);
+    claim->since_ms = -1;
+    claim_grant(claim);
+    return OK;
+}
+
+void lock_give(struct lock_table *t, struct lock_claim *claim)
+{
+    struct lock *lock = claim->lock;
+
+    claim_free(t, claim);
+    lock_free_if_unused(t, lock);
 }
 
 /* Ranges of others let h have the key exclusively. */
@@ -192,12 +235,11 @@ void lock_pump_all(struct lock_table *t)
 
 /* Taking */
 
-static enum err refuse(struct bytes key, struct failure *why)
+static enum err refuse(const struct lock_table *t, struct bytes key, struct failure *why)
 {
-    char text[80];
+    char text[KEY_SHOWN + 16];
 
-    return fail(why, ERR_DEADLOCK, "waiting for key \"%s\" would wait for itself: try again",
-                bytes_show(key, text, sizeof text));
+    return fail(why, ERR_DEADLOCK, "waiting for %s would wait for itself: try again", t->show(key, text, sizeof text));
 }
 
 static enum err wait_for(struct lock_holder *h, struct lock_claim *claim, int64_t now_ms)
@@ -233,7 +275,7 @@ static enum err upgrade(struct lock_table *t, struct lock_claim *claim, int64_t 
     enum err err = decide(t, lock, claim->holder, LOCK_EXCLUSIVE, true, &ticket);
 
     if (err == ERR_DEADLOCK)
-        return refuse(lock->node.key, why);
+        return refuse(t, lock->node.key, why);
     if (err == OK) {
         claim->mode = LOCK_EXCLUSIVE;
         return OK;
@@ -251,7 +293,7 @@ enum err lock_enter(struct lock_table *t, struct lock *lock, struct lock_holder 
     struct lock_claim *claim;
 
     if (err == ERR_DEADLOCK)
-        return refuse(lock->node.key, why);
+        return refuse(t, lock->node.key, why);
     claim = claim_new(t, lock, h, mode);
     if (claim == NULL)
         return lock_no_memory(why);
@@ -306,14 +348,18 @@ enum err lock_take(struct lock_table *t, struct lock_holder *h, struct bytes key
         return ERR_WAIT;
     if (h->waiting != NULL || wants_range(h))
         lock_cancel(t, h);
-    if (mode == LOCK_SHARED && range_holds(h, key))
+    if ((mode == LOCK_SHARED && range_holds(h, key)) || cold_has(h, key))
         return OK;
+    if (cold_thaw(t, key) != OK)
+        return lock_no_memory(why);
     node = map_find(&t->locks, key);
     lock = node == NULL ? lock_new(t, key) : map_entry(node, struct lock, node);
     if (lock == NULL)
         return lock_no_memory(why);
     err = lock_claim_key(t, lock, h, mode, now_ms, why);
     lock_free_if_unused(t, lock);
+    if (err == OK)
+        cold_some(t, h);
     return err;
 }
 
@@ -351,6 +397,7 @@ void lock_release_all(struct lock_table *t, struct lock_holder *h)
     h->ranges = NULL;
     if (ranges != NULL)
         list_remove(&ranges->of_table);
+    cold_free(h);
     while ((node = list_first(&h->held)) != NULL) {
         struct lock_claim *claim = claim_of_holder(node);
         struct lock *lock = claim->lock;
@@ -365,12 +412,17 @@ void lock_release_all(struct lock_table *t, struct lock_holder *h)
     lock_pump_all(t);
 }
 
+uint64_t lock_bytes(const struct lock_holder *h)
+{
+    return h->bytes + (h->ranges == NULL ? 0 : h->ranges->held.bytes);
+}
+
 bool lock_holds(struct lock_table *t, const struct lock_holder *h, struct bytes key, enum lock_mode mode)
 {
     struct map_node *node = map_find(&t->locks, key);
     struct lock_claim *claim = node == NULL ? NULL : claim_find(map_entry(node, struct lock, node), h);
 
-    return (claim != NULL && claim->mode >= mode) || (mode == LOCK_SHARED && range_holds(h, key));
+    return cold_has(h, key) || (claim != NULL && claim->mode >= mode) || (mode == LOCK_SHARED && range_holds(h, key));
 }
 
 struct bytes lock_waits_for(const struct lock_holder *h)
@@ -383,6 +435,7 @@ void lock_each_exclusive(const struct lock_holder *h, void (*visit)(struct bytes
     list_each (node, &h->held)
         if (claim_of_holder(node)->mode == LOCK_EXCLUSIVE)
             visit(claim_of_holder(node)->lock->node.key, user);
+    cold_each(h, visit, user);
 }
 
 void lock_each_blocker(const struct lock_table *t, const struct lock_holder *h, int64_t now_ms,

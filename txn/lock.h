@@ -28,11 +28,15 @@ struct lock_table {
     struct map locks;
     struct list exclusives;          /* of locks that are, or were since they exist, wanted exclusively */
     struct list rangers;             /* of lock_ranges: who has a range or stands in line with one */
+    struct list colds;               /* of lock_cold: who has more locks than warm_max */
+    size_t warm_max;                 /* claims of one holder; those beyond are kept small. The owner may change it */
     struct lock *spare_locks;        /* owned; kept for reuse, at most LOCK_SPARE_MAX */
     struct lock_claim *spare_claims; /* the same */
     size_t spare_lock_count, spare_claim_count;
     uint64_t walk;    /* number of the last search for a cycle */
     uint64_t tickets; /* given out: places in line */
+    /* A key in a message, such as: key "a". Returns out. The owner may put another one here. */
+    const char *(*show)(struct bytes key, char *out, size_t size);
 };
 
 /* One side: what it holds, what it waits for. Embedded in a transaction. */
@@ -41,6 +45,9 @@ struct lock_holder {
     struct lock_claim *waiting;    /* NULL: not waiting */
     struct lock_claim *got;        /* held, the last one that it had waited for; NULL: lock_woke took note of it */
     struct lock_ranges *ranges;    /* owned by the table; NULL: never asked for one */
+    struct lock_cold *cold;        /* owned by the table; NULL: it never had that many locks */
+    size_t warm;                   /* claims on held */
+    uint64_t bytes;                /* what its claims weigh */
     int64_t waiting_since_ms;      /* the now_ms of the lock_take that queued it */
     /* The lock waited for is held now. Called from lock_release_all or lock_cancel of another; must not call back into
      * this table. */
@@ -65,6 +72,8 @@ enum err lock_take_range(struct lock_table *t, struct lock_holder *h, const stru
 void lock_cancel(struct lock_table *t, struct lock_holder *h);
 /* Frees everything it holds or waits for, waking those who can go on, in order. */
 void lock_release_all(struct lock_table *t, struct lock_holder *h);
+/* What it holds and waits for in memory: keys, the bounds of ranges, and a fixed weight for each. */
+uint64_t lock_bytes(const struct lock_holder *h);
 bool lock_holds(struct lock_table *t, const struct lock_holder *h, struct bytes key, enum lock_mode mode);
 /* The key waited for, for messages; empty when not waiting. */
 struct bytes lock_waits_for(const struct lock_holder *h);

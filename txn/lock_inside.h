@@ -4,6 +4,7 @@
  *     lock.c        locks and claims, taking and giving back
  *     lock_search.c places in line; would a wait close a cycle?
  *     lock_range.c  wanting and having ranges
+ *     lock_cold.c   the many locks of one holder, kept small
  *
  *     lock ── granted: claims, all shared or a single exclusive one
  *          ── upgrader: the granted claim that wants to become exclusive, first in line. Never two: the second would
@@ -34,6 +35,8 @@ enum {
     LOCK_KEY_INLINE = 64,  /* bytes; longer keys cost an allocation */
     LOCK_SPARE_MAX = 4096, /* locks, and claims, kept for reuse */
     TICKET_FIRST = 1,      /* before all wanted ranges */
+    LOCK_WARM_MAX = 4096,  /* claims of one holder that are kept as such */
+    KEY_SHOWN = 80,        /* bytes of a key in a message */
 };
 
 struct lock {
@@ -120,6 +123,10 @@ struct lock_claim *claim_find(const struct lock *lock, const struct lock_holder 
 /* h, which holds nothing of the lock, wants it. OK: it has it. ERR_WAIT: it stands in line, at the ticket's place. */
 enum err lock_enter(struct lock_table *t, struct lock *lock, struct lock_holder *h, enum lock_mode mode,
                     uint64_t ticket, int64_t now_ms, struct failure *why);
+/* h, whose cold lock it is, gets a lock and a claim for it. ERR_NOMEM */
+enum err lock_make(struct lock_table *t, struct lock_holder *h, struct bytes key);
+/* The claim goes, and its lock, for which nobody waits; who holds it does not change. */
+void lock_give(struct lock_table *t, struct lock_claim *claim);
 /* A range is gone: those whom it barred may go on. */
 void lock_pump_all(struct lock_table *t);
 
@@ -133,6 +140,18 @@ struct list *line_place(const struct lock_table *t, struct lock *lock, uint64_t 
 uint64_t line_reach(const struct lock_table *t, const struct lock *lock, const struct list *end);
 /* The same for one who waits. */
 uint64_t claim_reach(const struct lock_table *t, const struct lock_claim *claim);
+
+/* lock_cold.c */
+/* Some of what h has had longest goes cold, if it has more than warm_max. */
+void cold_some(struct lock_table *t, struct lock_holder *h);
+bool cold_has(const struct lock_holder *h, struct bytes key);
+/* If somebody has it cold, it is a lock with a claim now. ERR_NOMEM: it is as before. */
+enum err cold_thaw(struct lock_table *t, struct bytes key);
+/* The same for one key in the range that somebody else than h has; *thawed: there was one. Looks at each key of a set whose
+ * keys may lie in the range. */
+enum err cold_thaw_range(struct lock_table *t, const struct lock_holder *h, const struct range *range, bool *thawed);
+void cold_each(const struct lock_holder *h, void (*visit)(struct bytes key, void *user), void *user);
+void cold_free(struct lock_holder *h); /* harmless without any */
 
 /* lock_range.c */
 /* Gives up its place in line. */

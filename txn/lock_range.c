@@ -61,12 +61,16 @@ static bool bars_range(struct lock_table *t, struct lock *lock, const struct loc
 
 static enum err range_wait(struct lock_table *t, struct lock_holder *h, int64_t now_ms, struct failure *why)
 {
+    bool thawed;
+
     list_each (node, &t->exclusives)
         if (bars_range(t, lock_of_exclusives(node), h)) {
             h->ranges->waited = true;
             return lock_enter(t, lock_of_exclusives(node), h, LOCK_SHARED, h->ranges->ticket, now_ms, why);
         }
-    return OK;
+    if (cold_thaw_range(t, h, &h->ranges->wanted, &thawed) != OK)
+        return lock_no_memory(why);
+    return thawed ? range_wait(t, h, now_ms, why) : OK; /* that one bars it */
 }
 
 enum err lock_take_range(struct lock_table *t, struct lock_holder *h, const struct range *range, int64_t now_ms,

@@ -10,6 +10,7 @@
 #include "lib/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 void manager_want(struct txn_manager *m)
@@ -26,6 +27,20 @@ void manager_submit(struct txn_manager *m, struct store_request *r)
     m->store->ops->submit(m->store, r);
 }
 
+void manager_renew_ids(struct txn_manager *m)
+{
+    if (m->id_wanted || m->id_next + m->id_block / 2 <= m->id_reserved)
+        return;
+    m->id_wanted = true;
+    manager_want(m);
+}
+
+uint64_t manager_take_id(struct txn_manager *m)
+{
+    manager_renew_ids(m);
+    return m->id_next++;
+}
+
 void manager_hold_soon(struct txn_manager *m)
 {
     int64_t least = m->hold_least > INT64_MAX / 2 ? INT64_MAX : m->now_ms + (int64_t)m->hold_least;
@@ -40,7 +55,7 @@ static void poll_deadlines(struct txn_manager *m)
 {
     int64_t wait_ms = (int64_t)m->options.lock_wait_ms;
     struct list *node;
-    char key[80];
+    char item[ITEM_SHOWN];
 
     for (node = m->lock_waits.prev; node != &m->lock_waits; node = node->prev) {
         struct txn *t = list_entry(node, struct txn, deadline_link);
@@ -55,8 +70,8 @@ static void poll_deadlines(struct txn_manager *m)
             break;
         m->stats.conflicts++;
         t->history.lock_wait_us += m->options.lock_wait_ms * 1000;
-        txn_doom(t, ERR_CONFLICT, "waited %lld ms for key \"%s\", which another transaction holds; try again",
-                 (long long)wait_ms, bytes_show(lock_waits_for(&t->locks), key, sizeof key));
+        txn_doom(t, ERR_CONFLICT, "waited %lld ms for %s, which another transaction holds; try again",
+                 (long long)wait_ms, item_show(lock_waits_for(&t->locks), item, sizeof item));
     }
 }
 
@@ -82,7 +97,7 @@ static void hold_look(struct lock_holder *h, int64_t since_ms, void *user)
 /* Dooming one lets others go on, so the search begins anew: each round dooms one, which is not found again. */
 static void poll_holds(struct txn_manager *m)
 {
-    char key[80];
+    char item[ITEM_SHOWN];
 
     while (m->now_ms >= m->hold_due_ms) {
         m->hold_due_ms = INT64_MAX;
@@ -95,8 +110,8 @@ static void poll_holds(struct txn_manager *m)
             m->hold_due_ms = m->now_ms;
             m->stats.held_too_long++;
             txn_doom_told(m->hold_found, ERR_CONFLICT,
-                          "held \"%s\" that others wait for longer than %llu ms; it was rolled back, try again",
-                          bytes_show(lock_waits_for(&t->locks), key, sizeof key),
+                          "held %s that others wait for longer than %llu ms; it was rolled back, try again",
+                          item_show(lock_waits_for(&t->locks), item, sizeof item),
                           (unsigned long long)m->hold_found->hold_ms);
             break;
         }
@@ -131,6 +146,7 @@ static void poll_callbacks(struct txn_manager *m)
     list_take(&ending, &m->ending);
     list_take(&dooming, &m->dooming);
     list_take(&waking, &m->waking);
+    stored_tell(m);
     while ((node = list_pop(&ending)) != NULL)
         txn_tell(list_entry(node, struct txn, link));
     while ((node = list_pop(&dooming)) != NULL) {
@@ -207,7 +223,9 @@ static enum err ids_begin(struct txn_manager *m, struct failure *why)
 static enum err manager_init(struct txn_manager *m, const struct txn_options *options)
 {
     struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->dooming, &m->lock_waits, &m->spare, &m->batches,
-                             &m->spare_batches };
+                             &m->spare_batches, &m->unnumbered };
+    size_t roots = options->root_count;
+    uint64_t key_max = options->key_max > STORE_KEY_MAX ? options->key_max : STORE_KEY_MAX;
     enum err locks, values;
 
     m->options = *options;
@@ -218,7 +236,15 @@ static enum err manager_init(struct txn_manager *m, const struct txn_options *op
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         list_init(lists[i]);
     locks = lock_table_init(&m->locks);
+    m->locks.show = item_show;
     values = kv_init(&m->kv, options->cache_bytes);
+    m->item_text = malloc(key_max + 1);
+    m->root_names = calloc(roots + 1, sizeof m->root_names[0]);
+    if (m->item_text == NULL || m->root_names == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < roots; i++)
+        if ((m->root_names[i] = strdup(options->roots[i].name)) == NULL)
+            return ERR_NOMEM;
     return locks != OK ? locks : values;
 }
 
@@ -254,8 +280,13 @@ void txn_manager_free(struct txn_manager **out)
     while ((node = list_pop(&m->spare)) != NULL)
         txn_free(list_entry(node, struct txn, link));
     batch_free_spare(m);
+    stored_free(m);
     lock_table_fini(&m->locks);
     kv_fini(&m->kv);
+    for (size_t i = 0; m->root_names != NULL && i < m->options.root_count; i++)
+        free(m->root_names[i]);
+    free(m->root_names);
+    free(m->item_text);
     free(m);
     *out = NULL;
 }

@@ -95,22 +95,17 @@ static enum err rollback_open(struct txn *t, struct txn_mark mark)
     return OK;
 }
 
-/* One effect: its key holds again what it held before. The key is locked since the effect was made. */
+/* One effect: its item holds again what it held before. It is ours since the effect was made, and holds what that made
+ * of it. */
 static enum err put_back(struct txn *t, const struct store_effect *e, struct failure *why)
 {
-    struct blob *before = NULL;
     enum err err = txn_room(t, why);
 
     if (err == OK)
-        err = txn_reach(t, e->key, LOCK_EXCLUSIVE, why);
+        err = txn_reach_as(t, e->resource, e->key, &e->after, why);
     if (err != OK)
         return err;
-    if (e->before.present && (before = blob_new(e->before.value)) == NULL)
-        return txn_no_memory(t, why);
-    err = txn_change(t, before, why);
-    if (err != OK)
-        blob_drop(&before);
-    return err;
+    return e->before.present ? txn_change_to(t, e->before.value, why) : txn_change(t, NULL, why);
 }
 
 static enum err rollback_go_on(struct txn *t, struct rollback *b, struct failure *why)
@@ -152,6 +147,7 @@ enum err txn_rollback_to(struct txn *t, struct txn_mark mark, uint64_t *undone, 
     enum err err = txn_again(t, why);
 
     scan_close(t);
+    stage_close(t);
     if (err == OK)
         err = rollback_step(t, mark, undone, why);
     if (err != ERR_WAIT)

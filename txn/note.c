@@ -35,6 +35,7 @@ void notes_free(struct txn *t)
         nested_free(&n->nested[i]);
     free(n->nested);
     free(n->parts);
+    free(n->part_ids);
     free(n->kept);
     free(n);
 }
@@ -180,10 +181,8 @@ enum err txn_undoes(struct txn *t, uint64_t undone, uint64_t *id)
         return ERR_NOMEM;
     if (notes->part_count == TXN_PART_MAX)
         return ERR_LIMIT;
-    if (notes->part_count > 0 && m->id_next > m->id_reserved)
-        return ERR_BUSY;
     part = &notes->parts[notes->part_count];
-    *part = (struct txn_part){ notes->part_count == 0 ? t->id : m->id_next++, undone, t->effect_count };
+    *part = (struct txn_part){ notes->part_count == 0 ? t->id : manager_take_id(m), undone, t->effect_count };
     if (notes->part_count++ == 0)
         t->history.undoes = undone;
     *id = part->id;
@@ -204,15 +203,37 @@ void notes_split(const struct txn *t, struct store_entry *entries)
 
     if (n == NULL || n->part_count == 0)
         return;
-    CHECK(whole.first_effect == 0);
+    CHECK(whole.first_effect == 0 || whole.effect_count == 0);
     for (size_t i = 0; i < n->part_count; i++) {
         const struct txn_part *part = &n->parts[i];
-        uint64_t end = i + 1 < n->part_count ? n->parts[i + 1].first : whole.effect_count;
+        uint64_t end = i + 1 < n->part_count ? n->parts[i + 1].first : t->effect_count;
+        bool early = whole.first_effect > 0;
         entries[i] = whole;
         entries[i].txn = part->id;
         entries[i].history.undoes = part->undoes;
-        entries[i].effects = whole.effects == NULL ? NULL : whole.effects + part->first;
-        entries[i].effect_count = (size_t)(end - part->first);
         entries[i].history.effect_count = end - part->first;
+        entries[i].first_effect = early ? end - part->first : 0;
+        entries[i].effects = early || whole.effects == NULL ? NULL : whole.effects + part->first;
+        entries[i].effect_count = early ? 0 : (size_t)(end - part->first);
     }
+}
+
+bool notes_keep_parts(struct txn *t)
+{
+    struct notes *n = t->notes;
+
+    if (n == NULL || n->part_count <= 1 || n->part_ids != NULL)
+        return true;
+    n->part_ids = calloc(n->part_count - 1, sizeof n->part_ids[0]);
+    for (size_t i = 1; n->part_ids != NULL && i < n->part_count; i++)
+        n->part_ids[i - 1] = n->parts[i].id;
+    return n->part_ids != NULL;
+}
+
+void notes_parts(const struct txn *t, struct store_request *r)
+{
+    if (t->notes == NULL || t->notes->part_ids == NULL)
+        return;
+    r->parts = t->notes->part_ids;
+    r->part_count = t->notes->part_count - 1;
 }

@@ -103,6 +103,8 @@ static bool make_room(struct range_set *s)
     return true;
 }
 
+static uint64_t weight(const struct range *r) { return sizeof(struct range_item) + r->low.len + r->high.len; }
+
 /* Members first to last (not included) touch r: they and r become one. */
 static enum err unite(struct range_set *s, size_t first, size_t last, const struct range *r, int64_t since_ms)
 {
@@ -122,8 +124,11 @@ static enum err unite(struct range_set *s, size_t first, size_t last, const stru
     }
     if (range_copy(&owned, &all.range) != OK)
         return ERR_NOMEM;
-    for (size_t i = first; i < last; i++)
+    s->bytes += weight(&owned);
+    for (size_t i = first; i < last; i++) {
+        s->bytes -= weight(&s->items[i].range);
         range_fini(&s->items[i].range);
+    }
     memmove(&s->items[first + 1], &s->items[last], (s->count - last) * sizeof s->items[0]);
     s->items[first] = (struct range_item){ owned, all.since_ms };
     s->count = s->count + 1 - (last - first);

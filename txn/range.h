@@ -31,6 +31,7 @@ struct range range_of_prefix(struct bytes prefix, uint8_t *end);
 struct range_set {
     struct range_item *items; /* owned; in order */
     size_t count, cap;
+    uint64_t bytes; /* of members and their texts */
 };
 
 struct range_item {

@@ -10,9 +10,12 @@
  *     beyond belongs to the next round.
  *
  * Whatever it must wait for, asking again goes on where it was.
+ *
+ * Inside, prefix, bounds and candidates are names of items; the store, and who asked, see keys. A listing of files is the
+ * scan of what begins with the directory, of which only the direct children are told, but all is locked. What this
+ * transaction did to files is not where the store lists, even when it was written early: it knows itself.
  */
 #include "txn/inside.h"
-
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +29,11 @@ struct scan {
     bool locked;     /* the round's range is held */
     bool stale;      /* it had to be waited for: the candidates are no longer all there may be */
     bool last;       /* the round ends where the prefix does */
+    struct failure refused; /* the store said that this cannot be listed */
     struct bytes prefix, from;
     size_t count_max;
     uint8_t *text;      /* owned: prefix, from, and the end of the prefix */
-    struct range whole; /* all keys with the prefix, from `from` on */
+    struct range whole; /* all items with the prefix, from `from` on */
     struct range round; /* what this round looks at */
     char *low, *high;   /* owned: its bounds where they are not those of the whole */
     struct kv_entry **candidates; /* owned array; those from `next` on are pinned */
@@ -76,14 +80,18 @@ void scan_close(struct txn *t)
 
 /* Candidates */
 
+static char resource_of(const struct scan *s) { return item_resource(s->prefix); }
+
 /* A row of the page, pinned; what memory knows wins. */
-static enum err pin_row(struct kv *kv, const struct store_pair *row, struct kv_entry **out)
+static enum err pin_row(struct scan *s, const struct store_pair *row, struct kv_entry **out)
 {
+    struct kv *kv = &s->m->kv;
     struct kv_entry *e;
     struct blob *value;
 
-    if (kv_pin_key(kv, row->key, &e) != OK)
+    if (kv_pin_key(kv, item_name(s->m, resource_of(s), row->key), &e) != OK)
         return ERR_NOMEM;
+    e->fleeting = resource_of(s) == RESOURCE_FILE;
     if (!e->known && !e->loading) {
         value = blob_new(row->value.value);
         if (value == NULL) {
@@ -115,21 +123,48 @@ static void sort_and_unite(struct scan *s)
     s->candidate_count = n;
 }
 
+/* Of files those directly in the directory are told. */
+static bool is_told(const struct scan *s, struct bytes item)
+{
+    const char *name = (const char *)item.data + s->prefix.len;
+    size_t len = item.len - s->prefix.len;
+    const char *slash = len == 0 ? NULL : memchr(name, '/', len);
+
+    return resource_of(s) != RESOURCE_FILE || (len > 0 && (slash == NULL || slash == name + len - 1));
+}
+
+/* Those among the first count candidates, pinned. */
+static size_t pin_told(struct scan *s, size_t count)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (!is_told(s, s->candidates[i]->node.key))
+            continue;
+        kv_pin(&s->m->kv, s->candidates[i]);
+        s->candidates[n++] = s->candidates[i];
+    }
+    return n;
+}
+
 static enum err scan_gather(struct scan *s)
 {
     struct kv *kv = &s->m->kv;
     const struct store_request *r = &s->request;
-    const struct bytes *last = r->more && r->pair_count > 0 ? &r->pairs[r->pair_count - 1].key : NULL;
+    bool more = r->more && r->pair_count > 0;
+    struct bytes last = { NULL, 0 };
     size_t dirty;
 
-    s->candidates = calloc(r->pair_count + kv->pinned_count + 1, sizeof(struct kv_entry *));
+    s->candidates = calloc(r->pair_count + 2 * kv->pinned_count + 1, sizeof(struct kv_entry *));
     if (s->candidates == NULL)
         return ERR_NOMEM;
-    dirty = kv_dirty_range(kv, s->prefix, r->from, last, s->candidates);
-    for (s->candidate_count = 0; s->candidate_count < dirty; s->candidate_count++)
-        kv_pin(kv, s->candidates[s->candidate_count]);
+    if (more)
+        last = item_name(s->m, resource_of(s), r->pairs[r->pair_count - 1].key);
+    dirty = kv_dirty_range(kv, s->prefix, s->round.low, more ? &last : NULL, s->candidates);
+    dirty += files_used_range(s->txn, s->prefix, s->round.low, more ? &last : NULL, s->candidates + dirty);
+    s->candidate_count = pin_told(s, dirty);
     for (size_t i = 0; i < r->pair_count; i++, s->candidate_count++)
-        if (pin_row(kv, &r->pairs[i], &s->candidates[s->candidate_count]) != OK)
+        if (pin_row(s, &r->pairs[i], &s->candidates[s->candidate_count]) != OK)
             return ERR_NOMEM;
     sort_and_unite(s);
     return OK;
@@ -147,12 +182,12 @@ static size_t scan_enough(const struct scan *s)
     return missing == 0 ? n : SIZE_MAX;
 }
 
-/* The round ends behind that key. */
-static enum err round_end(struct scan *s, struct bytes key)
+/* The round ends behind that item. */
+static enum err round_end(struct scan *s, struct bytes item)
 {
     free(s->high);
-    s->high = bytes_dup(key);
-    s->round.high = bytes_of(s->high, key.len + 1); /* with the zero byte that bytes_dup puts behind */
+    s->high = bytes_dup(item);
+    s->round.high = bytes_of(s->high, item.len + 1); /* with the zero byte that bytes_dup puts behind */
     s->round.endless = false;
     s->last = false;
     return s->high == NULL ? ERR_NOMEM : OK;
@@ -173,8 +208,11 @@ static enum err scan_bound(struct scan *s)
             kv_unpin(&s->m->kv, s->candidates[--s->candidate_count]);
         return round_end(s, s->candidates[enough - 1]->node.key);
     }
-    return more ? round_end(s, r->pairs[r->pair_count - 1].key) : OK;
+    return more ? round_end(s, item_name(s->m, resource_of(s), r->pairs[r->pair_count - 1].key)) : OK;
 }
+
+/* A directory that is not there is empty. */
+static bool readable(enum err err) { return err == OK || err == ERR_ABSENT; }
 
 static void scan_answer(struct scan *s)
 {
@@ -182,11 +220,17 @@ static void scan_answer(struct scan *s)
     struct txn *t = s->txn;
     enum err err;
 
-    if (why->err == ERR_NOMEM || (why->err == OK && (scan_gather(s) != OK || scan_bound(s) != OK))) {
+    if (why->err == ERR_BADARG) {
+        s->refused = *why;
+        if (t->waiting)
+            txn_wake(t);
+        return;
+    }
+    if (why->err == ERR_NOMEM || (readable(why->err) && (scan_gather(s) != OK || scan_bound(s) != OK))) {
         txn_doom(t, ERR_NOMEM, "no memory for a page of keys; try again later, or with a smaller count");
         return;
     }
-    if (why->err != OK) {
+    if (!readable(why->err)) {
         txn_doom(t, ERR_STORAGE, "reading keys: %s", why->text);
         return;
     }
@@ -215,8 +259,9 @@ static void scan_done(struct store_request *r)
 
 static void scan_read(struct scan *s)
 {
-    s->request = (struct store_request){ .kind = STORE_SCAN, .done = scan_done, .owner = s, .prefix = s->prefix,
-                                         .from = s->round.low, .count_max = s->count_max - s->item_count };
+    s->request = (struct store_request){ .kind = STORE_SCAN, .done = scan_done, .owner = s,
+                                         .resource = resource_of(s), .prefix = item_key(s->prefix),
+                                         .from = item_key(s->round.low), .count_max = s->count_max - s->item_count };
     s->locked = s->stale = false;
     s->reading = true;
     manager_submit(s->m, &s->request);
@@ -224,13 +269,15 @@ static void scan_read(struct scan *s)
 
 /* The operation */
 
-static void put(uint8_t *to, struct bytes b)
+static struct bytes put(uint8_t *to, char resource, struct bytes key)
 {
-    if (b.len > 0)
-        memcpy(to, b.data, b.len);
+    to[0] = (uint8_t)resource;
+    if (key.len > 0)
+        memcpy(to + 1, key.data, key.len);
+    return bytes_of(to, key.len + 1);
 }
 
-static enum err scan_open(struct txn *t, struct bytes prefix, struct bytes from, size_t count_max)
+static enum err scan_open(struct txn *t, char resource, struct bytes prefix, struct bytes from, size_t count_max)
 {
     struct scan *s = calloc(1, sizeof *s);
 
@@ -239,18 +286,16 @@ static enum err scan_open(struct txn *t, struct bytes prefix, struct bytes from,
     s->m = t->m;
     s->txn = t;
     s->count_max = count_max;
-    s->text = malloc(2 * prefix.len + from.len + 1);
+    s->text = malloc(2 * (prefix.len + 1) + from.len + 1);
     s->kept = calloc(count_max, sizeof(struct kv_entry *));
     s->items = calloc(count_max, sizeof *s->items);
     if (s->text == NULL || s->kept == NULL || s->items == NULL) {
         scan_free(s);
         return ERR_NOMEM;
     }
-    put(s->text, prefix);
-    put(s->text + prefix.len, from);
-    s->prefix = bytes_of(s->text, prefix.len);
-    s->from = bytes_of(s->text + prefix.len, from.len);
-    s->whole = range_of_prefix(s->prefix, s->text + prefix.len + from.len);
+    s->prefix = put(s->text, resource, prefix);
+    s->from = put(s->text + s->prefix.len, resource, from);
+    s->whole = range_of_prefix(s->prefix, s->text + s->prefix.len + s->from.len);
     if (bytes_compare(s->from, s->prefix) > 0)
         s->whole.low = s->from;
     s->round = s->whole;
@@ -259,9 +304,10 @@ static enum err scan_open(struct txn *t, struct bytes prefix, struct bytes from,
     return OK;
 }
 
-static bool same_scan(const struct scan *s, struct bytes prefix, struct bytes from, size_t count_max)
+static bool same_scan(const struct scan *s, char resource, struct bytes prefix, struct bytes from, size_t count_max)
 {
-    return !s->delivered && s->count_max == count_max && bytes_equal(s->prefix, prefix) && bytes_equal(s->from, from);
+    return !s->delivered && s->count_max == count_max && resource_of(s) == resource &&
+           bytes_equal(item_key(s->prefix), prefix) && bytes_equal(item_key(s->from), from);
 }
 
 static void scan_keep(struct scan *s, struct kv_entry *e)
@@ -271,7 +317,7 @@ static void scan_keep(struct scan *s, struct kv_entry *e)
         return;
     }
     s->kept[s->item_count] = e;
-    s->items[s->item_count++] = (struct store_pair){ e->node.key, { true, blob_bytes(e->value) } };
+    s->items[s->item_count++] = (struct store_pair){ item_key(e->node.key), { true, blob_bytes(e->value) } };
 }
 
 /* Looks at candidates until the page is full or they are used up. */
@@ -317,6 +363,12 @@ static enum err scan_go_on(struct txn *t, struct scan *s, struct failure *why)
 {
     enum err err = s->reading ? ERR_WAIT : OK;
 
+    if (s->refused.err != OK) {
+        fail(why, s->refused.err, "%s", s->refused.text);
+        err = s->refused.err;
+        scan_close(t);
+        return err;
+    }
     if (err == OK && !s->locked)
         err = scan_lock(s, why);
     if (err == OK)
@@ -330,20 +382,21 @@ static enum err scan_go_on(struct txn *t, struct scan *s, struct failure *why)
     return err;
 }
 
-enum err txn_scan(struct txn *t, struct bytes prefix, struct bytes from, size_t count_max, struct txn_page *page,
-                  struct failure *why)
+enum err txn_scan_items(struct txn *t, char resource, struct bytes prefix, struct bytes from, size_t count_max,
+                        struct txn_page *page, struct failure *why)
 {
+    uint64_t key_max = resource == RESOURCE_KV ? t->m->options.key_max : STORE_KEY_MAX;
     enum err err = txn_enter(t, why);
 
-    if (t->scan != NULL && (err != OK || !same_scan(t->scan, prefix, from, count_max)))
+    stage_close(t);
+    if (t->scan != NULL && (err != OK || !same_scan(t->scan, resource, prefix, from, count_max)))
         scan_close(t);
     if (err != OK)
         return err;
-    if (prefix.len > t->m->options.key_max || from.len > t->m->options.key_max + 1 || count_max == 0 ||
-        count_max > TXN_PAGE_MAX)
+    if (prefix.len > key_max || from.len > key_max + 1 || count_max == 0 || count_max > TXN_PAGE_MAX)
         return fail(why, ERR_BADARG, "a scan takes a prefix and a start no longer than a key, and 1 to %d keys",
                     TXN_PAGE_MAX);
-    if (t->scan == NULL && scan_open(t, prefix, from, count_max) != OK) {
+    if (t->scan == NULL && scan_open(t, resource, prefix, from, count_max) != OK) {
         txn_doom(t, ERR_NOMEM, "no memory for a page of keys; try again later, or with a smaller count");
         return fail(why, ERR_NOMEM, "%s", t->failure.text);
     }
@@ -354,4 +407,10 @@ enum err txn_scan(struct txn *t, struct bytes prefix, struct bytes from, size_t 
     *page = (struct txn_page){ t->scan->item_count, t->scan->items,
                                t->scan->next < t->scan->candidate_count || !t->scan->last };
     return OK;
+}
+
+enum err txn_scan(struct txn *t, struct bytes prefix, struct bytes from, size_t count_max, struct txn_page *page,
+                  struct failure *why)
+{
+    return txn_scan_items(t, RESOURCE_KV, prefix, from, count_max, page, why);
 }

@@ -117,7 +117,8 @@ void db_backup_start(struct db *db, struct store_request *r)
         backup_end(db);
 }
 
-/* The copy of what is on its way must be whole transactions too, in one file without a log. */
+/* The copy of what is on its way must be whole transactions too, in one file without a log. It has no files: those stay
+ * as they are, and their records alone are taken back. */
 static enum err settle(struct backup *b, struct failure *why)
 {
     uint64_t undone;

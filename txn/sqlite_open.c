@@ -258,8 +258,8 @@ static int bring_up_to_date(struct db *db)
         return code;
     snprintf(sql, sizeof sql, "PRAGMA user_version = %d; COMMIT", DB_FORMAT);
     code = exec(db, "BEGIN IMMEDIATE");
-    if (code == SQLITE_OK)
-        code = exec(db, db_schema_from_1);
+    for (; code == SQLITE_OK && format < DB_FORMAT; format++)
+        code = exec(db, db_schema_from[format]);
     return code == SQLITE_OK ? exec(db, sql) : code;
 }
 
@@ -303,9 +303,14 @@ static enum err load_facts(struct db *db, struct failure *why)
         code = db_meta_get(db, "serial_reserve", &l->serial_reserve);
     if (code == SQLITE_OK)
         code = db_meta_get(db, "reach", &l->reach);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "event_last", &l->event_last);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "event_bytes", &l->event_bytes);
     if (code != SQLITE_OK)
         return db_fail(db, code, "opening", why);
     l->history_stored = l->history_bytes;
+    l->forgetting_touches = TOUCHES_ALL; /* not known any more */
     l->serial = l->serial_reserve;
     *next = (l->reserve > id_max ? l->reserve : id_max) + 1;
     snprintf(db->engine, sizeof db->engine, "sqlite %s", sqlite3_libversion());
@@ -334,7 +339,11 @@ static enum err open_steps(struct db *db, const struct store_options *options, s
     if (err == OK)
         err = load_facts(db, why);
     if (err == OK)
+        err = db_files_open(db, options, why);
+    if (err == OK)
         err = db_recover(db, &db->facts.undone, why);
+    if (err == OK)
+        db_files_sweep(db);
     if (err == OK && !db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE) && db->poison.err != OK)
         err = fail(why, ERR_STORAGE, "%s", db->poison.text);
     return err;
@@ -345,7 +354,8 @@ enum err db_open(struct db *db, const struct store_options *options, struct fail
     enum err err;
 
     *db = (struct db){
-        .lock_fd = -1, .vfs = options->vfs, .history_ms = options->history_ms, .history_bytes = options->history_bytes
+        .lock_fd = -1, .vfs = options->vfs, .history_ms = options->history_ms, .history_bytes = options->history_bytes,
+        .events_ms = options->events_ms, .events_bytes = options->events_bytes, .lazy = options->synchronous == 1
     };
     if (snprintf(db->path, sizeof db->path, "%s/graftd.db", options->directory) >= PATH_MAX - 16)
         return fail(why, ERR_STORAGE, "the path of the data directory passes %d bytes", PATH_MAX - 32);
@@ -365,6 +375,9 @@ void db_close(struct db *db)
     if (db->poison.err == OK)
         db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE);
     disconnect(db);
+    file_disk_close(&db->files);
+    free(db->ended.id);
+    free(db->forgotten.id);
     free(db->places);
     free(db->prev);
     if (db->lock_fd >= 0)

@@ -23,7 +23,7 @@ void read_end(struct db *db, struct store_request *r, sqlite3_stmt *q)
         read_failed(db, r, code);
 }
 
-static bool copy_bytes(struct store_request *r, sqlite3_stmt *q, int at, struct bytes *out)
+bool read_bytes_of(struct store_request *r, sqlite3_stmt *q, int at, struct bytes *out)
 {
     struct bytes b = column_bytes(q, at);
 
@@ -36,7 +36,7 @@ bool read_image(struct store_request *r, sqlite3_stmt *q, int at, struct image *
     if (sqlite3_column_type(q, at) == SQLITE_NULL)
         return true;
     out->present = true;
-    return copy_bytes(r, q, at, &out->value);
+    return read_bytes_of(r, q, at, &out->value);
 }
 
 static bool copy_text(struct store_request *r, sqlite3_stmt *q, int at, char **out)
@@ -68,12 +68,16 @@ bool read_stop_early(struct store_request *r, size_t rows)
     return true;
 }
 
-void read_current(struct db *db, struct store_request *r, struct bytes key, struct image *out)
+void read_current(struct db *db, struct store_request *r, char resource, struct bytes key, struct image *out)
 {
-    sqlite3_stmt *q = db->query[Q_KV_GET];
+    sqlite3_stmt *q = db->query[resource == RESOURCE_TIMER ? Q_TIMER_GET : Q_KV_GET];
 
     if (key.len > DB_KEY_MAX)
         return; /* a longer one was never stored */
+    if (resource == RESOURCE_FILE) {
+        read_file_stat(db, r, key, out);
+        return;
+    }
     bind_bytes(q, 1, key);
     if (sqlite3_step(q) == SQLITE_ROW)
         read_image(r, q, 0, out);
@@ -90,22 +94,26 @@ static void read_get(struct db *db, struct store_request *r)
         struct store_pair *pair = &r->pairs[i];
         pair->key = bytes_of(store_request_copy(r, r->keys[i]), r->keys[i].len);
         if (pair->key.data != NULL)
-            read_current(db, r, r->keys[i], &pair->value);
+            read_current(db, r, read_resource(r), r->keys[i], &pair->value);
     }
     r->pair_count = r->key_count;
 }
 
 static bool copy_pair(struct store_request *r, sqlite3_stmt *q, struct store_pair *pair)
 {
-    return copy_bytes(r, q, 0, &pair->key) && read_image(r, q, 1, &pair->value);
+    return read_bytes_of(r, q, 0, &pair->key) && read_image(r, q, 1, &pair->value);
 }
 
 static void read_scan(struct db *db, struct store_request *r)
 {
-    sqlite3_stmt *q = db->query[Q_KV_SCAN];
+    sqlite3_stmt *q = db->query[read_resource(r) == RESOURCE_TIMER ? Q_TIMER_SCAN : Q_KV_SCAN];
     size_t max = read_count_max(r, STORE_PAIR_MAX);
     struct bytes from = bytes_compare(r->from, r->prefix) > 0 ? r->from : r->prefix;
 
+    if (read_resource(r) == RESOURCE_FILE) {
+        read_file_scan(db, r);
+        return;
+    }
     r->pairs = store_request_alloc(r, max * sizeof *r->pairs);
     if (r->pairs == NULL)
         return;
@@ -187,7 +195,7 @@ static bool copy_effect(struct store_request *r, sqlite3_stmt *q, struct store_e
 
     copy_fixed(q, 0, resource, sizeof resource);
     e->resource = resource[0];
-    return copy_bytes(r, q, 1, &e->key) && read_image(r, q, 2, &e->before) && read_image(r, q, 3, &e->after);
+    return read_bytes_of(r, q, 1, &e->key) && read_image(r, q, 2, &e->before) && read_image(r, q, 3, &e->after);
 }
 
 /* The number that a counting statement answers. */
@@ -282,7 +290,7 @@ static void read_idem(struct db *db, struct store_request *r)
     r->idem.found = sqlite3_step(q) == SQLITE_ROW;
     if (r->idem.found) {
         r->idem.txn = column_u64(q, 0);
-        copy_bytes(r, q, 1, &r->idem.reply);
+        read_bytes_of(r, q, 1, &r->idem.reply);
     }
     read_end(db, r, q);
 }
@@ -314,6 +322,7 @@ void db_read(struct db *db, struct store_request *r)
         [STORE_GET] = read_get,     [STORE_SCAN] = read_scan, [STORE_LIST] = read_list,
         [STORE_SHOW] = read_show,   [STORE_IDEM] = read_idem, [STORE_GRAFT_LIST] = read_grafts,
         [STORE_BLAME] = read_blame, [STORE_AT] = read_at,     [STORE_DEPENDENTS] = read_dependents,
+        [STORE_EVENTS] = read_events, [STORE_TOPICS] = read_topics, [STORE_FILE_READ] = read_file,
     };
     struct failure why;
 

@@ -7,6 +7,7 @@
 #include "lib/check.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* What format 2 added as tables and views of their own. */
 #define SCHEMA_2                                                                                     \
@@ -47,6 +48,47 @@
     "    lock_wait_us / 1000.0 AS lock_ms, nullif(undoes, 0) AS undoes,\n"                           \
     "    nullif(undone_by, 0) AS undone_by FROM txn;\n"
 
+/* What format 3 added. */
+#define SCHEMA_3                                                                                     \
+    "CREATE TABLE head (\n"                                                                          \
+    "    resource TEXT, -- f: file, t: timer; those of kv are in kv and gone\n"                      \
+    "    key      BLOB,\n"                                                                           \
+    "    txn      INTEGER, -- the undo record of its newest change\n"                                \
+    "    seq      INTEGER,\n"                                                                        \
+    "    PRIMARY KEY (resource, key)\n"                                                              \
+    ") WITHOUT ROWID;\n"                                                                             \
+    "CREATE TABLE timer (\n"                                                                         \
+    "    id       BLOB PRIMARY KEY,\n"                                                               \
+    "    due_us   INTEGER, -- since 1970\n"                                                          \
+    "    function TEXT,    -- what it calls\n"                                                       \
+    "    uid      INTEGER, -- for whom\n"                                                            \
+    "    parked   INTEGER, -- 1: it failed too often, or its firing was undone\n"                    \
+    "    value    BLOB NOT NULL -- all of it\n"                                                      \
+    ") WITHOUT ROWID;\n"                                                                             \
+    "CREATE TABLE event (\n"                                                                         \
+    "    id    INTEGER PRIMARY KEY, -- rises in the order of commits, over all topics\n"             \
+    "    topic TEXT NOT NULL,\n"                                                                     \
+    "    txn   INTEGER, -- the transaction that told it\n"                                           \
+    "    at_us INTEGER, -- when that ended\n"                                                        \
+    "    data  BLOB NOT NULL\n"                                                                      \
+    ");\n"                                                                                           \
+    "CREATE INDEX event_topic ON event(topic, id);\n"                                                \
+    "CREATE TABLE topic (\n"                                                                         \
+    "    name      TEXT PRIMARY KEY,\n"                                                              \
+    "    last      INTEGER, -- its newest event\n"                                                   \
+    "    forgotten INTEGER NOT NULL DEFAULT 0, -- events up to this one are no longer kept\n"        \
+    "    count     INTEGER NOT NULL DEFAULT 0  -- kept\n"                                            \
+    ") WITHOUT ROWID;\n"                                                                             \
+    "CREATE VIEW changes AS SELECT txn, seq, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"  \
+    "    coalesce(graft || '.', '') || function AS what, uid, resource, CAST(key AS TEXT) AS key,\n" \
+    "    iif(resource IN ('k', 'e'), CAST(before AS TEXT), before) AS before,\n"                     \
+    "    iif(resource IN ('k', 'e'), CAST(after AS TEXT), after) AS after\n"                         \
+    "    FROM undo JOIN txn ON txn.id = undo.txn ORDER BY txn, seq;\n"                               \
+    "CREATE VIEW timers AS SELECT CAST(id AS TEXT) AS id,\n"                                         \
+    "    datetime(due_us / 1000000, 'unixepoch') AS due, function, uid, parked FROM timer;\n"        \
+    "CREATE VIEW events AS SELECT id, topic, txn, datetime(at_us / 1000000, 'unixepoch') AS at,\n"   \
+    "    CAST(data AS TEXT) AS data FROM event;\n"
+
 const char db_schema[] =
     "CREATE TABLE kv (\n"
     "    key   BLOB PRIMARY KEY,\n"
@@ -74,13 +116,14 @@ const char db_schema[] =
     "    undoes       INTEGER NOT NULL DEFAULT 0, -- takes back this transaction; 0: none\n"
     "    undone_by    INTEGER NOT NULL DEFAULT 0, -- was taken back by this one; 0: stands\n"
     "    parent       INTEGER NOT NULL DEFAULT 0,\n"
-    "    depth        INTEGER NOT NULL DEFAULT 0\n"
+    "    depth        INTEGER NOT NULL DEFAULT 0,\n"
+    "    resources    INTEGER NOT NULL DEFAULT 0  -- changed beside kv: 1 timers, 2 files, 4 events\n"
     ");\n"
     "CREATE INDEX txn_open ON txn(id) WHERE outcome IS NULL;\n"
     "CREATE TABLE undo (\n"
     "    txn      INTEGER,\n"
     "    seq      INTEGER, -- undone from the highest down\n"
-    "    resource TEXT,    -- k: kv\n"
+    "    resource TEXT,    -- k: kv, f: file, e: event, t: timer\n"
     "    key      BLOB,\n"
     "    prev_txn INTEGER NOT NULL DEFAULT 0, -- the undo record of the change before of this key; 0: none\n"
     "    prev_seq INTEGER NOT NULL DEFAULT 0,\n"
@@ -100,14 +143,11 @@ const char db_schema[] =
     "    name  TEXT PRIMARY KEY,\n"
     "    value INTEGER\n"
     ") WITHOUT ROWID;\n"
-    "CREATE VIEW changes AS SELECT txn, seq, datetime(begun_us / 1000000, 'unixepoch') AS begun,\n"
-    "    coalesce(graft || '.', '') || function AS what, uid, resource, CAST(key AS TEXT) AS key,\n"
-    "    CAST(before AS TEXT) AS before, CAST(after AS TEXT) AS after\n"
-    "    FROM undo JOIN txn ON txn.id = undo.txn ORDER BY txn, seq;\n"
-    SCHEMA_2;
+    SCHEMA_2 SCHEMA_3;
 
-/* No row is rewritten: a database of any size is brought up to date in a moment. Its old history has no trails. */
-const char db_schema_from_1[] =
+/* No row is rewritten: a database of any size is brought up to date in a moment. The old history of format 1 has no
+ * trails. */
+static const char from_1[] =
     "ALTER TABLE kv ADD COLUMN txn INTEGER NOT NULL DEFAULT 0;\n"
     "ALTER TABLE kv ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;\n"
     "ALTER TABLE undo ADD COLUMN prev_txn INTEGER NOT NULL DEFAULT 0;\n"
@@ -121,9 +161,18 @@ const char db_schema_from_1[] =
     "DROP VIEW history;\n"
     SCHEMA_2;
 
+static const char from_2[] =
+    "ALTER TABLE txn ADD COLUMN resources INTEGER NOT NULL DEFAULT 0;\n"
+    "DROP VIEW changes;\n"
+    SCHEMA_3;
+
+const char *const db_schema_from[DB_FORMAT] = { [1] = from_1, [2] = from_2 };
+
 #define ROW_COLUMNS                                                                                                 \
     "id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects, lock_wait_us, " \
     "undoes, undone_by, parent, depth "
+
+#define TOPIC_COLUMNS "name, (SELECT min(id) FROM event WHERE topic = name), last, forgotten, count "
 
 static const char *const texts[Q_COUNT] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
@@ -138,20 +187,30 @@ static const char *const texts[Q_COUNT] = {
     [Q_GONE_PUT] = "REPLACE INTO gone(key, txn, seq) VALUES(?1, ?2, ?3)",
     [Q_GONE_DEL] = "DELETE FROM gone WHERE key = ?1",
     [Q_GONE_FORGET] = "DELETE FROM gone WHERE txn = ?1 AND key IN (SELECT key FROM undo WHERE txn = ?1 "
-                      "AND after IS NULL AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1))",
+                      "AND after IS NULL AND resource = 'k' AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1))",
+    [Q_HEAD_GET] = "SELECT txn, seq FROM head WHERE key = ?1 AND resource = ?2",
+    [Q_HEAD_PUT] = "REPLACE INTO head(key, resource, txn, seq) VALUES(?1, ?2, ?3, ?4)",
+    [Q_HEAD_DEL] = "DELETE FROM head WHERE key = ?1 AND resource = ?2",
+    [Q_HEAD_FORGET] = "DELETE FROM head WHERE txn = ?1 AND (resource, key) IN (SELECT resource, key FROM undo "
+                      "WHERE txn = ?1 AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1))",
+    [Q_TIMER_GET] = "SELECT value FROM timer WHERE id = ?1",
+    [Q_TIMER_SCAN] = "SELECT id, value FROM timer WHERE id >= ?1 ORDER BY id",
+    [Q_TIMER_PUT] = "REPLACE INTO timer(id, value, due_us, function, uid, parked) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_TIMER_DEL] = "DELETE FROM timer WHERE id = ?1",
     [Q_TXN_PUT] =
         "INSERT INTO txn(id, graft, version, function, uid, gid, pid, begun_us, ended_us, outcome, error, cpu_us, "
-        "effects, bytes, serial, lock_wait_us, undoes, parent, depth) "
-        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) "
+        "effects, bytes, serial, lock_wait_us, undoes, parent, depth, resources) "
+        "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) "
         "ON CONFLICT(id) DO UPDATE SET graft = ?2, version = ?3, function = ?4, uid = ?5, gid = ?6, pid = ?7, "
         "begun_us = ?8, ended_us = ?9, outcome = ?10, error = ?11, cpu_us = ?12, effects = ?13, bytes = bytes + ?14, "
-        "serial = ?15, lock_wait_us = ?16, undoes = ?17, parent = ?18, depth = ?19",
-    [Q_TXN_STATE] = "SELECT outcome IS NULL, bytes FROM txn WHERE id = ?1",
+        "serial = ?15, lock_wait_us = ?16, undoes = ?17, parent = ?18, depth = ?19, resources = resources | ?20",
+    [Q_TXN_STATE] = "SELECT outcome IS NULL, bytes, resources FROM txn WHERE id = ?1",
     [Q_TXN_OPEN] = "SELECT id, bytes FROM txn WHERE outcome IS NULL ORDER BY id DESC LIMIT 1",
-    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes, iif(outcome = 'committed', serial, 0) FROM txn "
+    [Q_TXN_OPEN_FILES] = "SELECT id FROM txn WHERE outcome IS NULL AND resources & 2 ORDER BY id DESC",
+    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes, iif(outcome = 'committed', serial, 0), resources FROM txn "
                      "WHERE outcome IS NOT NULL ORDER BY id LIMIT 1",
     [Q_TXN_DEL] = "DELETE FROM txn WHERE id = ?1",
-    [Q_TXN_END] = "UPDATE txn SET outcome = ?2, error = ?3, ended_us = ?4, bytes = ?5 WHERE id = ?1",
+    [Q_TXN_END] = "UPDATE txn SET outcome = ?2, error = ?3, ended_us = ?4, bytes = ?5, resources = 0 WHERE id = ?1",
     [Q_TXN_LIST] = "SELECT " ROW_COLUMNS "FROM txn WHERE id < ?1 ORDER BY id DESC",
     [Q_TXN_SHOW] = "SELECT " ROW_COLUMNS "FROM txn WHERE id = ?1",
     [Q_TXN_ORDER] = "SELECT outcome IS 'committed', serial, undoes, undone_by, outcome IS NULL FROM txn WHERE id = ?1",
@@ -166,8 +225,22 @@ static const char *const texts[Q_COUNT] = {
     [Q_UNDO_LIST] = "SELECT resource, key, before, after FROM undo WHERE txn = ?1 ORDER BY seq",
     [Q_UNDO_PREV] = "SELECT prev_txn, prev_seq FROM undo WHERE txn = ?1 AND seq = ?2",
     [Q_UNDO_IMAGES] = "SELECT before, after FROM undo WHERE txn = ?1 AND seq = ?2",
-    [Q_UNDO_FIRST] = "SELECT prev_txn, prev_seq FROM undo WHERE txn = ?1 AND key = ?2 ORDER BY seq LIMIT 1",
-    [Q_UNDO_KEYS] = "SELECT key FROM undo WHERE txn = ?1 AND prev_txn <> ?1 ORDER BY seq",
+    [Q_UNDO_FIRST] = "SELECT prev_txn, prev_seq FROM undo WHERE txn = ?1 AND key = ?2 AND resource = ?3 "
+                     "ORDER BY seq LIMIT 1",
+    [Q_UNDO_KEYS] = "SELECT key, resource FROM undo WHERE txn = ?1 AND prev_txn <> ?1 AND resource <> 'e' ORDER BY seq",
+    [Q_UNDO_FILES] = "SELECT key, seq, before, after FROM undo WHERE txn = ?1 AND resource = 'f' ORDER BY key, seq",
+    [Q_UNDO_EVENTS] = "SELECT key, after FROM undo WHERE txn = ?1 AND after IS NOT NULL AND seq IN "
+                      "(SELECT max(seq) FROM undo WHERE txn = ?1 AND resource = 'e' GROUP BY key) ORDER BY seq",
+    [Q_EVENT_ADD] = "INSERT INTO event(id, topic, txn, at_us, data) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [Q_EVENT_OLDEST] =
+        "SELECT id, at_us, topic, length(CAST(topic AS BLOB)) + length(data) FROM event ORDER BY id LIMIT 1",
+    [Q_EVENT_DEL] = "DELETE FROM event WHERE id = ?1",
+    [Q_EVENT_LIST] = "SELECT id, txn, at_us, data FROM event WHERE topic = ?1 AND id > ?2 ORDER BY id",
+    [Q_TOPIC_ADD] = "INSERT INTO topic(name, last, count) VALUES(?1, ?2, 1) "
+                    "ON CONFLICT(name) DO UPDATE SET last = ?2, count = count + 1",
+    [Q_TOPIC_FORGET] = "UPDATE topic SET forgotten = ?2, count = count - 1 WHERE name = ?1",
+    [Q_TOPIC_GET] = "SELECT " TOPIC_COLUMNS "FROM topic WHERE name = ?1",
+    [Q_TOPIC_LIST] = "SELECT " TOPIC_COLUMNS "FROM topic WHERE name >= ?1 ORDER BY name",
     [Q_NESTED_ADD] =
         "INSERT INTO nested(txn, seq, parent_seq, graft, version, function, outcome, error, begun_us, ended_us, "
         "cpu_us, first, effects) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -271,6 +344,21 @@ void bind_id(sqlite3_stmt *q, int at, uint64_t txn) { bind_u64(q, at, txn < INT6
 void bind_text(sqlite3_stmt *q, int at, const char *text)
 {
     CHECK(sqlite3_bind_text(q, at, text, -1, SQLITE_STATIC) == SQLITE_OK);
+}
+
+void bind_name(sqlite3_stmt *q, int at, struct bytes b)
+{
+    CHECK(b.len <= DB_KEY_MAX);
+    CHECK(sqlite3_bind_text(q, at, b.len == 0 ? "" : b.data, (int)b.len, SQLITE_STATIC) == SQLITE_OK);
+}
+
+void bind_resource(sqlite3_stmt *q, int at, char resource)
+{
+    static const char letters[] = { RESOURCE_KV, RESOURCE_FILE, RESOURCE_EVENT, RESOURCE_TIMER };
+    const char *letter = memchr(letters, resource, sizeof letters);
+
+    CHECK(letter != NULL);
+    CHECK(sqlite3_bind_text(q, at, letter, 1, SQLITE_STATIC) == SQLITE_OK);
 }
 
 void bind_bytes(sqlite3_stmt *q, int at, struct bytes b)

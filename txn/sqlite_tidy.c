@@ -1,14 +1,18 @@
 /*
  * What nobody waits for: forgetting old history, and moving the log into the database.
  *
- * Forgotten are whole transactions, and replies that were kept for a token.
+ * Forgotten are whole transactions, replies that were kept for a token, and events. What a forgotten transaction kept
+ * of files goes when it is forgotten on disk.
  * History goes from the oldest, in steps of some rows: with each commit twice what it added, so that it
  * keeps up, and more when nobody waits. Transactions that have not ended stay. Checkpoints run on the one
  * connection, when it is quiet or when the log is long.
  */
 #include "txn/sqlite.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     HISTORY_LAG_MAX = 1024 * 1024, /* bytes that the estimate in meta may be off after a crash */
@@ -17,6 +21,8 @@ enum {
     CHECKPOINT_IDLE = 256,         /* pages in the log that are worth a checkpoint when nobody waits */
     CHECKPOINT_FORCED = 8192,      /* and when somebody does */
     TOKENS_IDLE = 64,              /* of which each can have a long reply */
+    EVENTS_IDLE = 64,              /* of which each can be long */
+    FORGET_FILES_MAX = 64,         /* transactions with files that are forgotten in one step */
 };
 
 static const uint64_t token_ms_min = 24 * 3600 * 1000; /* a reply is kept for its token for as long, at least */
@@ -46,6 +52,8 @@ static int forget_parts(struct db *db, size_t *budget)
     int code = forget_some(db, Q_GONE_FORGET, *budget);
     size_t gone = 0;
 
+    if (code == SQLITE_OK && (db->ledger.forgetting_touches & (TOUCHES_TIMER | TOUCHES_FILE)) != 0)
+        code = forget_some(db, Q_HEAD_FORGET, *budget);
     for (size_t i = 0; i < 2 && gone == 0 && code == SQLITE_OK; i++) {
         code = forget_some(db, parts[i], *budget);
         gone = code == SQLITE_OK ? (size_t)sqlite3_changes(db->handle) : 0;
@@ -57,7 +65,7 @@ static int forget_parts(struct db *db, size_t *budget)
 }
 
 /* The oldest transaction that has ended, if it has to go; *txn is 0 if none has to. */
-static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *serial)
+static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *serial, unsigned *touched)
 {
     sqlite3_stmt *q = db->query[Q_TXN_OLDEST];
     int64_t now = db_now_us();
@@ -72,6 +80,7 @@ static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *
         age_ms = now > sqlite3_column_int64(q, 1) ? (uint64_t)(now - sqlite3_column_int64(q, 1)) / 1000 : 0;
         *bytes = column_u64(q, 2);
         *serial = column_u64(q, 3);
+        *touched = (unsigned)column_u64(q, 4);
         if (age_ms >= db->history_ms || db->ledger.history_bytes > db->history_bytes)
             *txn = column_u64(q, 0);
     }
@@ -82,20 +91,24 @@ static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *
 static int forget(struct db *db, size_t budget)
 {
     uint64_t txn, bytes, serial = 0, forgetting = db->ledger.forgetting, reach = db->ledger.reach;
+    unsigned touched = 0;
     int code = SQLITE_OK;
 
-    while (code == SQLITE_OK && budget > 0) {
+    while (code == SQLITE_OK && budget > 0 && db->forgotten.count < FORGET_FILES_MAX) {
         if (db->ledger.forgetting != 0) {
             code = forget_parts(db, &budget);
             continue;
         }
-        code = forget_next(db, &txn, &bytes, &serial);
+        code = forget_next(db, &txn, &bytes, &serial, &touched);
         if (code != SQLITE_OK || txn == 0)
             break;
+        if ((touched & TOUCHES_FILE) != 0 && !ids_add(&db->forgotten, txn))
+            return SQLITE_NOMEM;
         bind_u64(db->query[Q_TXN_DEL], 1, txn);
         code = db_run(db, Q_TXN_DEL);
         db->ledger.history_bytes = less(db->ledger.history_bytes, bytes);
         db->ledger.forgetting = txn;
+        db->ledger.forgetting_touches = touched;
         if (serial > db->ledger.reach)
             db->ledger.reach = serial;
         budget--;
@@ -144,12 +157,16 @@ static int ledger_write(struct db *db, uint64_t lag_max)
     return db_meta_put(db, "history_bytes", l->history_bytes);
 }
 
-int db_forget(struct db *db, size_t rows_added, size_t tokens_added)
+int db_forget(struct db *db, size_t rows_added, size_t tokens_added, size_t events_added)
 {
     int code = forget(db, rows_added * 2 > FORGET_ROWS_MIN ? rows_added * 2 : FORGET_ROWS_MIN);
 
     if (code == SQLITE_OK && tokens_added > 0)
         code = forget_tokens(db, tokens_added * 2);
+    if (code == SQLITE_OK && events_added > 0)
+        code = db_events_forget(db, events_added * 2);
+    if (code == SQLITE_OK)
+        code = db_events_ledger(db);
     return code == SQLITE_OK ? ledger_write(db, HISTORY_LAG_MAX) : code;
 }
 
@@ -183,19 +200,43 @@ bool db_checkpoint(struct db *db, int mode)
     return false;
 }
 
+/* SQLite holds no lock on the log that closing it would drop. */
+bool db_log_sync(struct db *db)
+{
+    char path[PATH_MAX];
+    bool synced = !db->lazy;
+    int fd;
+
+    if (synced)
+        return true;
+    snprintf(path, sizeof path, "%.*s-wal", PATH_MAX - 5, db->path);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    synced = fd >= 0 && fdatasync(fd) == 0;
+    if (fd >= 0)
+        close(fd);
+    if (!synced)
+        db_poison(db, ERR_STORAGE, NULL, "an I/O error hit the log; whether what it holds is on disk is not known");
+    return synced;
+}
+
 static bool forget_idle(struct db *db)
 {
     struct failure why = { 0 };
     uint64_t txn, bytes, serial;
-    int code = forget_next(db, &txn, &bytes, &serial);
+    unsigned touched;
+    int code = forget_next(db, &txn, &bytes, &serial, &touched);
 
-    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0 && !tokens_due(db)))
+    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0 && !tokens_due(db) && !db_events_due(db)))
         return false;
     code = db_begin(db);
     if (code == SQLITE_OK)
         code = forget(db, FORGET_ROWS_IDLE);
     if (code == SQLITE_OK)
         code = forget_tokens(db, TOKENS_IDLE);
+    if (code == SQLITE_OK)
+        code = db_events_forget(db, EVENTS_IDLE);
+    if (code == SQLITE_OK)
+        code = db_events_ledger(db);
     return db_end(db, code, "forgetting old history", &why) == OK;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The questions about a key's past. The changes of a key are a trail of undo records, newest first: its head is
- * stored with the key, and each record knows the one before. So a commit pays no index, which cost it more than all
+ * stored with the key (sqlite_image.c), and each record knows the one before. So a commit pays no index, which cost it more than all
  * else, and a question walks as far as it asks.
  *
  * What a trail says: the order of its records is the order of commits, for a key is locked from its change to the end
@@ -10,29 +10,11 @@
  */
 #include "txn/sqlite.h"
 
+#include "lib/check.h"
 #include "lib/map.h"
 
 #include <stdlib.h>
-
-int db_head(struct db *db, struct bytes key, struct spot *head, enum head_place *place)
-{
-    static const enum query asked[] = { Q_KV_HEAD, Q_GONE_GET };
-    static const enum head_place places[] = { HEAD_KV, HEAD_GONE };
-    int code = SQLITE_OK;
-
-    *head = (struct spot){ 0 };
-    *place = HEAD_NOWHERE;
-    for (int i = 0; i < 2 && code == SQLITE_OK && *place == HEAD_NOWHERE; i++) {
-        sqlite3_stmt *q = db->query[asked[i]];
-        bind_bytes(q, 1, key);
-        if (sqlite3_step(q) == SQLITE_ROW) {
-            *head = column_spot(q, 0);
-            *place = places[i];
-        }
-        code = sqlite3_reset(q);
-    }
-    return code;
-}
+#include <string.h>
 
 /* --- walking --- */
 
@@ -45,6 +27,7 @@ struct order {
 struct trail {
     struct db *db;
     struct store_request *r;
+    char resource;           /* of the key */
     struct spot at;          /* the next record */
     struct spot first, last; /* of the changes that one transaction made */
     struct order order;      /* of that transaction */
@@ -94,7 +77,7 @@ static bool record_prev(struct trail *t, struct spot *at)
 static bool trail_from_head(struct trail *t, struct bytes key)
 {
     enum head_place place;
-    int code = key.len > DB_KEY_MAX ? SQLITE_OK : db_head(t->db, key, &t->at, &place);
+    int code = key.len > DB_KEY_MAX ? SQLITE_OK : db_head(t->db, t->resource, key, &t->at, &place);
 
     if (code != SQLITE_OK)
         db_fail(t->db, code, "the read", &t->r->why);
@@ -110,6 +93,7 @@ static bool trail_before(struct trail *t, struct bytes key, uint64_t txn)
         return true;
     bind_id(q, 1, txn);
     bind_bytes(q, 2, key);
+    bind_resource(q, 3, t->resource);
     spot_get(t->db, t->r, q, &t->at);
     return t->r->why.err == OK;
 }
@@ -161,7 +145,7 @@ static bool read_change(struct trail *t, struct bytes key)
 {
     struct store_effect *e = &t->r->effects[t->r->row_count];
 
-    e->resource = 'k';
+    e->resource = t->resource;
     e->key = key;
     return read_record_image(t, t->first, 0, &e->before) && read_record_image(t, t->last, 1, &e->after);
 }
@@ -169,7 +153,7 @@ static bool read_change(struct trail *t, struct bytes key)
 static void read_owners(struct db *db, struct store_request *r, struct bytes key, bool blame)
 {
     size_t max = read_count_max(r, STORE_ROW_MAX), looked = 0;
-    struct trail t = { .db = db, .r = r, .looked = &looked };
+    struct trail t = { .db = db, .r = r, .resource = read_resource(r), .looked = &looked };
     struct bytes name = bytes_of(store_request_copy(r, key), key.len);
     bool matches;
 
@@ -222,7 +206,7 @@ static bool whole_since(struct db *db, struct store_request *r, struct order *or
 void read_at(struct db *db, struct store_request *r)
 {
     size_t looked = 0;
-    struct trail t = { .db = db, .r = r, .looked = &looked };
+    struct trail t = { .db = db, .r = r, .resource = RESOURCE_KV, .looked = &looked };
     struct spot next = { 0 }; /* the first change after txn */
     struct order order;
 
@@ -237,7 +221,7 @@ void read_at(struct db *db, struct store_request *r)
     if (r->why.err != OK)
         return;
     if (next.txn == 0)
-        read_current(db, r, r->key, &r->pairs[0].value);
+        read_current(db, r, RESOURCE_KV, r->key, &r->pairs[0].value);
     else
         read_record_image(&t, next, 0, &r->pairs[0].value);
     r->pair_count = 1;
@@ -257,16 +241,21 @@ struct search {
     struct map keys; /* that were walked; in the request's memory too */
 };
 
-static bool key_is_new(struct search *s, struct bytes key)
+/* Keys are told apart with their resource before them. */
+static bool key_is_new(struct search *s, char resource, struct bytes key)
 {
+    char name[1 + DB_KEY_MAX];
     struct map_node *node;
 
-    if (map_find(&s->keys, key) != NULL)
+    CHECK(key.len <= DB_KEY_MAX);
+    name[0] = resource;
+    memcpy(name + 1, key.data == NULL ? "" : key.data, key.len);
+    if (map_find(&s->keys, bytes_of(name, 1 + key.len)) != NULL)
         return false;
     node = store_request_alloc(s->r, sizeof *node);
     if (node == NULL)
         return false;
-    node->key = bytes_of(store_request_copy(s->r, key), key.len);
+    node->key = bytes_of(store_request_copy(s->r, bytes_of(name, 1 + key.len)), 1 + key.len);
     if (node->key.data == NULL)
         return false;
     map_add(&s->keys, node);
@@ -298,9 +287,9 @@ static bool stands(struct trail *t, const struct later *base)
 }
 
 /* Those that changed the key after base did. */
-static void search_key(struct search *s, const struct later *base, struct bytes key)
+static void search_key(struct search *s, const struct later *base, char resource, struct bytes key)
 {
-    struct trail t = { .db = s->db, .r = s->r, .looked = &s->looked };
+    struct trail t = { .db = s->db, .r = s->r, .resource = resource, .looked = &s->looked };
 
     if (!trail_from_head(&t, key))
         return;
@@ -318,11 +307,14 @@ static void search_key(struct search *s, const struct later *base, struct bytes 
 static void search_from(struct search *s, struct later base)
 {
     sqlite3_stmt *q = s->db->query[Q_UNDO_KEYS];
+    char resource;
 
     bind_u64(q, 1, base.txn);
-    while (s->r->why.err == OK && sqlite3_step(q) == SQLITE_ROW)
-        if (key_is_new(s, column_bytes(q, 0)))
-            search_key(s, &base, column_bytes(q, 0));
+    while (s->r->why.err == OK && sqlite3_step(q) == SQLITE_ROW) {
+        resource = column_bytes(q, 1).len == 1 ? *(const char *)column_bytes(q, 1).data : RESOURCE_KV;
+        if (key_is_new(s, resource, column_bytes(q, 0)))
+            search_key(s, &base, resource, column_bytes(q, 0));
+    }
     read_end(s->db, s->r, q);
 }
 

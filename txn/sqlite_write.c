@@ -1,9 +1,8 @@
 /*
- * All that changes the database. One rule for each function: begin, do, end; db_end() alone decides
+ * Commits, and what else is written with them. One rule for each function: begin, do, end; db_end() alone decides
  * what a failure means.
  *
- * T7: a group of commits is one SQLite transaction. T5: undo plays back newest first and deletes its
- * records in the same SQLite transaction, so that twice is the same as once.
+ * T7: a group of commits is one SQLite transaction.
  *
  * An I/O error at COMMIT leaves open what is on disk: SQLite says "failed", and after a crash the
  * transaction may be there all the same (its bytes were written, the sync failed). It is answered
@@ -18,8 +17,7 @@
 #include <string.h>
 
 enum {
-    /* Beside the texts and images; for the estimate of the history. */
-    TXN_ROW_BYTES = 90, UNDO_ROW_BYTES = 30, NESTED_ROW_BYTES = 50,
+    UNDO_ROW_BYTES = 30, NESTED_ROW_BYTES = 50, /* as TXN_ROW_BYTES */
     PLACE_MAX = 65536,           /* effects sorted at once: what a commit needs of memory is bounded */
     SERIAL_BLOCK = 1024 * 1024,  /* serials reserved at once */
 };
@@ -42,11 +40,14 @@ enum err db_end(struct db *db, int code, const char *doing, struct failure *why)
 {
     if (code == SQLITE_OK) {
         code = db_run(db, Q_COMMIT);
-        if (code == SQLITE_OK)
+        if (code == SQLITE_OK) {
+            db_files_settle(db, true);
             return OK;
+        }
         if ((code & 0xff) != SQLITE_FULL)
             return commit_unknown(db, why);
     }
+    db_files_settle(db, false);
     db->ledger = db->before;
     db_fail(db, code, doing, why);
     if (!sqlite3_get_autocommit(db->handle) && db_run(db, Q_ROLLBACK) != SQLITE_OK)
@@ -54,8 +55,7 @@ enum err db_end(struct db *db, int code, const char *doing, struct failure *why)
     return why->err;
 }
 
-/* Nothing may be done any more: true, with the reason. */
-static bool stopped(const struct db *db, struct failure *why)
+bool db_stopped(const struct db *db, struct failure *why)
 {
     if (db->poison.err == OK)
         return false;
@@ -64,38 +64,6 @@ static bool stopped(const struct db *db, struct failure *why)
 }
 
 /* --- rows --- */
-
-static void bind_spot(sqlite3_stmt *q, int at, struct spot spot)
-{
-    bind_u64(q, at, spot.txn);
-    bind_u64(q, at + 1, spot.seq);
-}
-
-static int run_with_key(struct db *db, enum query id, struct bytes key)
-{
-    bind_bytes(db->query[id], 1, key);
-    return db_run(db, id);
-}
-
-/* The key holds this from now on, and its newest change is recorded at head. was_gone: it may have a row in gone. */
-static int image_put(struct db *db, struct bytes key, const struct image *image, struct spot head, bool was_gone)
-{
-    enum query id = image->present ? Q_KV_PUT : Q_GONE_PUT;
-    sqlite3_stmt *q = db->query[id];
-    int code = SQLITE_OK;
-
-    if (was_gone)
-        code = run_with_key(db, Q_GONE_DEL, key);
-    if (!image->present && code == SQLITE_OK)
-        code = run_with_key(db, Q_KV_DEL, key);
-    if (code != SQLITE_OK || (!image->present && head.txn == 0))
-        return code;
-    bind_bytes(q, 1, key);
-    if (image->present)
-        bind_bytes(q, 2, image->value);
-    bind_spot(q, image->present ? 3 : 2, head);
-    return db_run(db, id);
-}
 
 static void bind_image(sqlite3_stmt *q, int at, const struct image *image)
 {
@@ -107,7 +75,7 @@ static void bind_image(sqlite3_stmt *q, int at, const struct image *image)
 
 static size_t text_len(const char *text) { return text == NULL ? 0 : strlen(text); }
 
-static int txn_put(struct db *db, uint64_t txn, const struct store_history *h, uint64_t undo_bytes)
+int db_txn_put(struct db *db, uint64_t txn, const struct store_history *h, unsigned touches, uint64_t undo_bytes)
 {
     uint64_t bytes = TXN_ROW_BYTES + undo_bytes + text_len(h->graft) + text_len(h->version) + text_len(h->function) +
                      text_len(h->outcome) + text_len(h->error);
@@ -135,6 +103,7 @@ static int txn_put(struct db *db, uint64_t txn, const struct store_history *h, u
     bind_u64(q, 17, h->undoes);
     bind_u64(q, 18, h->parent);
     bind_u64(q, 19, h->depth);
+    bind_u64(q, 20, touches);
     db->ledger.history_bytes += bytes;
     return db_run(db, Q_TXN_PUT);
 }
@@ -184,8 +153,7 @@ static int nested_add(struct db *db, uint64_t txn, const struct store_nested *n)
     return db_run(db, Q_NESTED_ADD);
 }
 
-/* *bytes grows by the estimate. */
-static int nested_write(struct db *db, uint64_t txn, const struct store_nested *nested, size_t count, uint64_t *bytes)
+int db_nested_write(struct db *db, uint64_t txn, const struct store_nested *nested, size_t count, uint64_t *bytes)
 {
     int code = SQLITE_OK;
 
@@ -219,10 +187,9 @@ static int undo_add(struct db *db, struct spot spot, const struct store_effect *
 {
     sqlite3_stmt *q = db->query[Q_UNDO_ADD];
 
-    CHECK(e->resource == 'k');
     CHECK(e->key.len <= DB_KEY_MAX);
     bind_spot(q, 1, spot);
-    sqlite3_bind_text(q, 3, &e->resource, 1, SQLITE_STATIC);
+    bind_resource(q, 3, e->resource);
     bind_bytes(q, 4, e->key);
     bind_image(q, 5, &e->before);
     bind_image(q, 6, &e->after);
@@ -236,22 +203,70 @@ static uint64_t effect_bytes(const struct store_effect *e)
            (e->after.present ? e->after.value.len : 0);
 }
 
+static bool image_of(const struct image *i, struct file_image *out)
+{
+    return i->present && file_image_read(i->value, out);
+}
+
+/* Whether the path holds a file that was made of what stood at this other path. */
+static bool moved_from(const struct store_effect *e, struct bytes path)
+{
+    struct file_image i;
+
+    return e->resource == RESOURCE_FILE && image_of(&e->after, &i) && i.kind == FILE_STANDING &&
+           bytes_equal(i.origin, path);
+}
+
+/* Of the content that is kept for the undo of effect i: of what it replaces or removes, but not of what it appends to,
+ * nor of what has only another name then, as the effect beside it says. */
+static uint64_t kept_bytes(const struct store_entry *entry, size_t i)
+{
+    const struct store_effect *e = &entry->effects[i];
+    struct file_image before;
+
+    if (e->resource != RESOURCE_FILE || !image_of(&e->before, &before) || before.kind != FILE_STANDING ||
+        moved_from(e, e->key) || (i > 0 && moved_from(e - 1, e->key)) ||
+        (i + 1 < entry->effect_count && moved_from(e + 1, e->key)))
+        return 0;
+    return before.size;
+}
+
 /* --- commit --- */
 
-/* All of it but its effects. */
-static int entry_write(struct db *db, const struct store_entry *e)
+static unsigned touches(char resource)
+{
+    switch (resource) {
+    case RESOURCE_TIMER: return TOUCHES_TIMER;
+    case RESOURCE_FILE: return TOUCHES_FILE;
+    case RESOURCE_EVENT: return TOUCHES_EVENT;
+    default: return 0;
+    }
+}
+
+static bool commits(const struct store_entry *e)
+{
+    return e->history.outcome != NULL && strcmp(e->history.outcome, "committed") == 0;
+}
+
+/* All of it but its effects. *ends: it commits, and has more to it than rows and kv, or may have. */
+static int entry_write(struct db *db, const struct store_entry *e, bool *ends)
 {
     const struct store_history *h = &e->history;
+    bool early = e->first_effect > 0 || h->effect_count > e->effect_count; /* some of it was written before */
     uint64_t bytes = 0;
+    unsigned touched = 0;
     int code;
 
     CHECK(h->outcome != NULL || (e->nested_count == 0 && e->idem_token.len == 0));
-    for (size_t i = 0; i < e->effect_count; i++)
-        bytes += effect_bytes(&e->effects[i]);
-    code = nested_write(db, e->txn, e->nested, e->nested_count, &bytes);
+    for (size_t i = 0; i < e->effect_count; i++) {
+        bytes += effect_bytes(&e->effects[i]) + kept_bytes(e, i);
+        touched |= touches(e->effects[i].resource);
+    }
+    *ends = commits(e) && (early || touched != 0);
+    code = db_nested_write(db, e->txn, e->nested, e->nested_count, &bytes);
     if (code == SQLITE_OK)
-        code = txn_put(db, e->txn, h, bytes);
-    if (code == SQLITE_OK && h->undoes != 0 && h->outcome != NULL && strcmp(h->outcome, "committed") == 0)
+        code = db_txn_put(db, e->txn, h, touched, bytes);
+    if (code == SQLITE_OK && h->undoes != 0 && commits(e))
         code = undone_mark(db, e->txn, h->undoes);
     if (code == SQLITE_OK && e->idem_token.len > 0)
         code = idem_add(db, e);
@@ -265,7 +280,14 @@ static int place_compare(const void *a, const void *b)
 
     if (c != 0)
         return c;
+    if (x->effect->resource != y->effect->resource)
+        return x->effect->resource < y->effect->resource ? -1 : 1;
     return x->order < y->order ? -1 : x->order > y->order;
+}
+
+static bool same_item(const struct place *a, const struct place *b)
+{
+    return a->effect->resource == b->effect->resource && bytes_equal(a->effect->key, b->effect->key);
 }
 
 /* Room for count, or for PLACE_MAX if that is less. */
@@ -296,12 +318,12 @@ static int images_write(struct db *db, size_t count)
     for (size_t i = 0; i < count && code == SQLITE_OK; i++) {
         const struct place *p = &db->places[i];
         const struct store_effect *e = p->effect;
-        if (i == 0 || !bytes_equal(e->key, db->places[i - 1].effect->key))
-            code = db_head(db, e->key, &prev, &head);
+        if (i == 0 || !same_item(p, p - 1))
+            code = db_head(db, e->resource, e->key, &prev, &head);
         db->prev[p->order] = prev;
         prev = p->spot;
-        if (code == SQLITE_OK && (i + 1 == count || !bytes_equal(e->key, db->places[i + 1].effect->key)))
-            code = image_put(db, e->key, &e->after, p->spot, head == HEAD_GONE);
+        if (code == SQLITE_OK && (i + 1 == count || !same_item(p, p + 1)))
+            code = db_image_put(db, e->resource, e->key, &e->after, p->spot, head);
     }
     return code;
 }
@@ -348,7 +370,51 @@ static int effects_write(struct db *db, struct store_request *const *requests, s
     return code;
 }
 
-static int serial_reserve(struct db *db)
+/* What is to be done when all of it is written, its early writes too. */
+static int entry_end(struct db *db, const struct store_entry *e, size_t *events)
+{
+    enum txn_state state;
+    uint64_t bytes, event_last = db->ledger.event_last;
+    unsigned touched;
+    int code = db_txn_state(db, e->txn, &state, &bytes, &touched);
+
+    if (code == SQLITE_OK && (touched & TOUCHES_EVENT) != 0)
+        code = db_events_give(db, e->txn, e->history.ended_us);
+    *events += db->ledger.event_last - event_last;
+    if (code == SQLITE_OK && (touched & TOUCHES_FILE) != 0 && !ids_add(&db->ended, e->txn))
+        code = SQLITE_NOMEM;
+    return code;
+}
+
+/* Asked for groups only in which some entry ends with more than rows and kv, so that the others pay nothing. */
+static int group_end(struct db *db, struct store_request *const *requests, size_t count, size_t *events)
+{
+    int code = SQLITE_OK;
+
+    for (size_t r = 0; r < count; r++)
+        for (size_t e = 0; e < requests[r]->entry_count && code == SQLITE_OK; e++)
+            if (commits(&requests[r]->entries[e]))
+                code = entry_end(db, &requests[r]->entries[e], events);
+    return code;
+}
+
+int db_txn_state(struct db *db, uint64_t txn, enum txn_state *state, uint64_t *bytes, unsigned *touched)
+{
+    sqlite3_stmt *q = db->query[Q_TXN_STATE];
+
+    *state = TXN_NEVER_STORED;
+    *bytes = 0;
+    *touched = 0;
+    bind_id(q, 1, txn);
+    if (sqlite3_step(q) == SQLITE_ROW) {
+        *state = column_u64(q, 0) == 1 ? TXN_NOT_ENDED : TXN_ENDED;
+        *bytes = column_u64(q, 1);
+        *touched = (unsigned)column_u64(q, 2);
+    }
+    return sqlite3_reset(q);
+}
+
+int db_serial_reserve(struct db *db)
 {
     struct ledger *l = &db->ledger;
 
@@ -361,13 +427,15 @@ static int serial_reserve(struct db *db)
 static int group_write(struct db *db, struct store_request *const *requests, size_t count)
 {
     uint64_t reserve = db->ledger.reserve;
-    size_t effects = 0, rows = 0, tokens = 0;
+    size_t effects = 0, rows = 0, tokens = 0, events = 0;
+    bool ends, some_end = false;
     int code = SQLITE_OK;
 
     for (size_t r = 0; r < count; r++) {
         for (size_t e = 0; e < requests[r]->entry_count && code == SQLITE_OK; e++) {
             const struct store_entry *entry = &requests[r]->entries[e];
-            code = entry_write(db, entry);
+            code = entry_write(db, entry, &ends);
+            some_end = some_end || ends;
             effects += entry->effect_count;
             rows += 1 + entry->effect_count + entry->nested_count;
             tokens += entry->idem_token.len > 0;
@@ -377,172 +445,25 @@ static int group_write(struct db *db, struct store_request *const *requests, siz
     }
     if (code == SQLITE_OK)
         code = effects_write(db, requests, count, effects);
+    if (code == SQLITE_OK && some_end)
+        code = group_end(db, requests, count, &events);
     if (code == SQLITE_OK && db->ledger.reserve != reserve)
         code = db_meta_put(db, "txn_reserve", db->ledger.reserve);
     if (code == SQLITE_OK)
-        code = serial_reserve(db);
-    return code == SQLITE_OK ? db_forget(db, rows, tokens) : code;
+        code = db_serial_reserve(db);
+    return code == SQLITE_OK ? db_forget(db, rows, tokens, events) : code;
 }
 
 void db_commit(struct db *db, struct store_request *const *requests, size_t count, struct failure *why)
 {
     int code;
 
-    if (stopped(db, why))
+    if (db_stopped(db, why))
         return;
     code = db_begin(db);
     if (code == SQLITE_OK)
         code = group_write(db, requests, count);
     db_end(db, code, "the commit", why);
-}
-
-/* --- undo --- */
-
-/* The record of the change before, if it is still there: a key that is gone must not be kept for a record that is
- * forgotten. */
-static int spot_kept(struct db *db, struct spot *spot)
-{
-    sqlite3_stmt *q = db->query[Q_UNDO_PREV];
-
-    bind_spot(q, 1, *spot);
-    if (sqlite3_step(q) == SQLITE_DONE)
-        *spot = (struct spot){ 0 };
-    return sqlite3_reset(q);
-}
-
-/* One change, from the columns of Q_UNDO_BACK. */
-static int change_back(struct db *db, sqlite3_stmt *q)
-{
-    struct image before = { sqlite3_column_type(q, 2) != SQLITE_NULL, column_bytes(q, 2) };
-    struct spot prev = column_spot(q, 3);
-    int code = SQLITE_OK;
-
-    if (!bytes_equal(column_bytes(q, 0), bytes_str("k")))
-        return SQLITE_CORRUPT; /* no release wrote another resource: never guess (T10) */
-    if (!before.present && prev.txn != 0)
-        code = spot_kept(db, &prev);
-    return code == SQLITE_OK ? image_put(db, column_bytes(q, 1), &before, prev, column_u64(q, 5) == 1) : code;
-}
-
-/* Newest first, and its records go. bytes: what it was counted with. */
-static int take_back(struct db *db, uint64_t txn, uint64_t bytes)
-{
-    sqlite3_stmt *q = db->query[Q_UNDO_BACK];
-    int code = SQLITE_OK, end;
-
-    bind_u64(q, 1, txn);
-    while (code == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW)
-        code = change_back(db, q);
-    end = sqlite3_reset(q);
-    if (code == SQLITE_OK)
-        code = end;
-    if (code != SQLITE_OK)
-        return code;
-    bind_u64(db->query[Q_UNDO_DEL], 1, txn);
-    db->ledger.history_bytes = less(db->ledger.history_bytes, bytes);
-    return db_run(db, Q_UNDO_DEL);
-}
-
-enum txn_state { TXN_NEVER_STORED, TXN_NOT_ENDED, TXN_ENDED };
-
-static int txn_state(struct db *db, uint64_t txn, enum txn_state *state, uint64_t *bytes)
-{
-    sqlite3_stmt *q = db->query[Q_TXN_STATE];
-
-    *state = TXN_NEVER_STORED;
-    *bytes = 0;
-    bind_u64(q, 1, txn);
-    if (sqlite3_step(q) == SQLITE_ROW) {
-        *state = column_u64(q, 0) == 1 ? TXN_NOT_ENDED : TXN_ENDED;
-        *bytes = column_u64(q, 1);
-    }
-    return sqlite3_reset(q);
-}
-
-static int undo_write(struct db *db, const struct store_request *r)
-{
-    enum txn_state state;
-    uint64_t bytes, txn = r->txn;
-    int code = txn_state(db, txn, &state, &bytes);
-
-    if (code != SQLITE_OK || state == TXN_ENDED)
-        return code;
-    if (state == TXN_NOT_ENDED) {
-        code = take_back(db, txn, bytes);
-        bind_u64(db->query[Q_TXN_DEL], 1, txn);
-        if (code == SQLITE_OK)
-            code = db_run(db, Q_TXN_DEL);
-    }
-    bytes = 0;
-    if (code == SQLITE_OK)
-        code = nested_write(db, txn, r->calls, r->call_count, &bytes);
-    if (code == SQLITE_OK)
-        code = txn_put(db, txn, &r->history, bytes);
-    return code == SQLITE_OK ? serial_reserve(db) : code;
-}
-
-void db_undo(struct db *db, const struct store_request *r, struct failure *why)
-{
-    int code;
-
-    CHECK(r->history.outcome != NULL);
-    if (stopped(db, why))
-        return;
-    code = db_begin(db);
-    if (code == SQLITE_OK)
-        code = undo_write(db, r);
-    db_end(db, code, "the undo", why);
-}
-
-/* The newest transaction that began and did not end; *txn is 0 when there is none. */
-static int txn_open(struct db *db, uint64_t *txn, uint64_t *bytes)
-{
-    sqlite3_stmt *q = db->query[Q_TXN_OPEN];
-
-    *txn = 0;
-    if (sqlite3_step(q) == SQLITE_ROW) {
-        *txn = column_u64(q, 0);
-        *bytes = column_u64(q, 1);
-    }
-    return sqlite3_reset(q);
-}
-
-static int recover_write(struct db *db, uint64_t *undone)
-{
-    sqlite3_stmt *q = db->query[Q_TXN_END];
-    uint64_t txn, bytes;
-    int code;
-
-    for (;;) {
-        code = txn_open(db, &txn, &bytes);
-        if (code != SQLITE_OK || txn == 0)
-            return code;
-        code = take_back(db, txn, bytes);
-        if (code != SQLITE_OK)
-            return code;
-        db->ledger.history_bytes += TXN_ROW_BYTES;
-        bind_u64(q, 1, txn);
-        bind_text(q, 2, "ROLLEDBACK");
-        bind_text(q, 3, "undone by recovery");
-        bind_u64(q, 4, (uint64_t)db_now_us());
-        bind_u64(q, 5, TXN_ROW_BYTES);
-        code = db_run(db, Q_TXN_END);
-        if (code != SQLITE_OK)
-            return code;
-        (*undone)++;
-    }
-}
-
-enum err db_recover(struct db *db, uint64_t *undone, struct failure *why)
-{
-    struct failure local = { 0 };
-    int code = db_begin(db);
-
-    *undone = 0;
-    if (code == SQLITE_OK)
-        code = recover_write(db, undone);
-    /* Even a commit that may hold is no more than not done here: recovery begins anew each time. */
-    return db_end(db, code, "recovery", &local) == OK ? OK : fail(why, ERR_STORAGE, "recovery failed: %s", local.text);
 }
 
 /* --- grafts --- */
@@ -552,7 +473,7 @@ void db_graft_put(struct db *db, const struct store_graft *graft, struct failure
     sqlite3_stmt *q = db->query[Q_GRAFT_PUT];
     int code;
 
-    if (stopped(db, why))
+    if (db_stopped(db, why))
         return;
     bind_text(q, 1, graft->name);
     bind_text(q, 2, graft->version);
@@ -570,7 +491,7 @@ void db_graft_del(struct db *db, const char *name, struct failure *why)
 {
     int code;
 
-    if (stopped(db, why))
+    if (db_stopped(db, why))
         return;
     bind_text(db->query[Q_GRAFT_DEL], 1, name);
     code = db_begin(db);

@@ -83,8 +83,11 @@ void store_request_fini(struct store_request *r)
     r->effects = NULL;
     r->grafts = NULL;
     r->nested = NULL;
+    r->events = NULL;
+    r->topics = NULL;
     r->pair_count = r->row_count = r->effect_count = r->graft_count = r->nested_count = 0;
+    r->event_count = r->topic_count = 0;
     r->more = r->idem.found = false;
-    r->next = r->idem.txn = 0;
+    r->next = r->idem.txn = r->inode = 0;
     r->idem.reply = bytes_of(NULL, 0);
 }

@@ -19,6 +19,8 @@
 
 #include "lib/buf.h"
 #include "lib/list.h"
+#include "txn/file_disk.h"
+#include "txn/resource.h"
 
 #include <stdint.h>
 
@@ -28,9 +30,9 @@ struct image {
     struct bytes value;
 };
 
-/* One undo record: what changed, from what, to what. The resource is 'k' for kv. */
+/* One undo record: what changed, from what, to what. */
 struct store_effect {
-    char resource;
+    char resource; /* enum resource */
     struct bytes key;
     struct image before, after;
 };
@@ -108,32 +110,67 @@ struct store_pair {
     struct image value;
 };
 
+/* An event as it is read back; owned by the request. */
+struct store_event {
+    uint64_t id; /* rises within a topic, and over all topics, in the order of commits */
+    uint64_t txn;
+    int64_t at_us; /* when that transaction ended */
+    struct bytes data;
+};
+
+struct store_topic {
+    struct bytes name;
+    uint64_t first;       /* id of the oldest event that is kept; 0: none is */
+    uint64_t last;        /* of the newest that there ever was; 0: there never was any */
+    uint64_t forgotten;   /* events up to this id are no longer kept; 0: all that ever were are */
+    uint64_t count;       /* kept */
+};
+
 enum store_kind {
-    STORE_COMMIT, /* in: entries, txn_reserve. All or nothing, as durable as the store was opened to be */
-    STORE_GET,    /* in: keys[n]. out: pairs[n] */
-    STORE_SCAN, /* in: prefix, from, count_max. out: pairs, in byte order, keys >= from that begin with prefix; more */
-    STORE_UNDO, /* in: txn, history (how it ended), calls. Takes back what early writes of it stored, newest first, and
-                   ends it. Nothing happens to a transaction that has ended: twice is the same as once (T5) */
+    STORE_COMMIT, /* in: entries, txn_reserve. All or nothing, as durable as the store was opened to be. Of kv and
+                     timers the images become the stored ones, at once. Of events those that are there in the end (an
+                     early write may tell of one that a later entry takes away) get their ids with the entry that
+                     commits, in the order of their undo records. Of files nothing but the records is written: an early
+                     write, STORE_APPLY and then the entry that commits come one after the other */
+    STORE_GET,    /* in: resource (kv, timer, file), keys[n]. out: pairs[n]. file: what stands on disk, as an image */
+    STORE_SCAN, /* in: resource (kv, timer, file), prefix, from, count_max. out: pairs, in byte order, keys >= from that
+                   begin with prefix; more. file: prefix is a directory, "" or "a/b/", and only its direct children are
+                   told */
+    STORE_UNDO, /* in: txn, history (how it ended), calls, parts. Takes back what early writes of it and of its parts
+                   stored and what STORE_APPLY did, newest first, and ends them. Nothing happens to a transaction that has
+                   ended: twice is the same as once (T5). Their stage files go in any case. A part keeps its row, which
+                   then tells the same end. ERR_UNKNOWN: files could not be taken back (T10) */
+    STORE_APPLY, /* in: txn, parts. The files of what was written early of them become what its undo records say, all
+                    or nothing and synced (T4). ERR_CONFLICT, ERR_STORAGE: none changed. ERR_UNKNOWN: some may have, and
+                    the store takes no more requests (T10) */
+    STORE_FILE_STAGE, /* in: txn, key (the path), stage, offset, data. out: inode */
+    STORE_FILE_READ,  /* in: txn, key (the path), data (the image, encoded), offset, count_max (bytes). out: pairs (1):
+                         the bytes, fewer at the end of the file */
+    STORE_FILE_DROP,  /* in: txn. Its stage files go: it made some, and was rolled back before it was written early */
+    STORE_EVENTS, /* in: key (topic), after (0: from the oldest kept), count_max. out: events, by id; more; topics (1) */
+    STORE_TOPICS, /* in: from, count_max. out: topics, in byte order; more */
     STORE_LIST, /* in: count_max, filter, txn (ids below this, 0: from the newest). out: rows, newest first; more, next.
                    With a key it is asked and ordered as STORE_BLAME, and tells of what has not ended too */
     STORE_SHOW, /* in: txn. out: rows (0 or 1), effects, oldest first: all that are kept, or none; nested, by seq */
-    STORE_BLAME, /* in: key, filter, count_max, txn (0, or next of the answer before). out: rows: the committed
+    STORE_BLAME, /* in: resource, key, filter, count_max, txn (0, or next of the answer before). out: rows: the committed
                     transactions that changed the key, in the order of their commits (which is not that of their ids),
                     newest first; effects: of each its whole change of that key; more, next */
-    STORE_AT, /* in: key, txn. out: pairs (1): what the key held when txn had just committed */
+    STORE_AT, /* in: key, txn. out: pairs (1): what the key of kv held when txn had just committed */
     STORE_DEPENDENTS, /* in: txn. out: rows: those that must be undone before txn can be, in this order (newest first).
                          One builds on another if it changed one of the same keys later and was not itself undone; what
                          it read is not recorded and does not count. True of the moment: whoever undoes asks again, or
                          compares images, when it holds the locks. At most STORE_ROW_MAX, or ERR_LIMIT */
     STORE_IDEM, /* in: uid, token. out: idem */
     STORE_BACKUP, /* in: path (absolute; must not exist, nor path.partial). A consistent copy, taken while running, of
-                     whole transactions only: what is begun and not ended in it is undone in the copy */
+                     whole transactions only: what is begun and not ended in it is undone in the copy. Events and timers
+                     are in it, files are not: what it says of them is what was recorded */
     STORE_GRAFT_PUT,  /* in: graft */
     STORE_GRAFT_DEL,  /* in: graft.name */
     STORE_GRAFT_LIST, /* out: grafts */
 };
 
 enum {
+    STORE_KEY_MAX = 4096, /* bytes, of every resource */
     STORE_PAIR_MAX = 4096,
     STORE_ROW_MAX = 4096,                /* per request; a larger count_max is taken as this */
     STORE_ANSWER_MAX = 64 * 1024 * 1024, /* bytes of one request's out side. SCAN and LIST stop early and set more */
@@ -150,7 +187,8 @@ enum {
  *     ERR_UNKNOWN  an I/O error hit the commit itself. The store takes no more requests: all later ones get ERR_STORAGE
  *     ERR_LIMIT    the answer passes STORE_ANSWER_MAX, or the way to it STORE_LOOK_MAX
  *     ERR_BADARG   the backup's path exists already, or is not absolute; AT, DEPENDENTS: txn did not commit;
- *                  DEPENDENTS: it was undone already
+ *                  DEPENDENTS: it was undone already; what a path leads through is no directory (file_disk.h)
+ *     ERR_CONFLICT a file is not what the image or the undo record says any more
  *     ERR_ABSENT   AT, DEPENDENTS: txn is not in the history, or the history is not whole from there on */
 struct store_request {
     enum store_kind kind;
@@ -175,6 +213,11 @@ struct store_request {
     uint32_t uid;
     const struct store_nested *calls; /* of what STORE_UNDO ends */
     size_t call_count;
+    char resource;         /* enum resource; 0: kv */
+    const uint64_t *parts; /* ids that go with txn, rising: it takes back others (see txn_undoes) */
+    size_t part_count;
+    struct bytes data;
+    uint64_t stage, offset, after;
     /* out: owned by the request, freed by store_request_fini() */
     struct store_pair *pairs;
     size_t pair_count;
@@ -193,6 +236,11 @@ struct store_request {
         uint64_t txn;
         struct bytes reply;
     } idem;
+    struct store_event *events;
+    size_t event_count;
+    struct store_topic *topics;
+    size_t topic_count;
+    uint64_t inode;
     void *memory; /* what the above point into */
 };
 
@@ -208,7 +256,7 @@ void *store_request_copy(struct store_request *r, struct bytes b);
 struct store_facts {
     const char *engine; /* "sqlite 3.40.1" */
     uint64_t txn_next;  /* first id that was never given out */
-    uint64_t undone;    /* transactions that recovery took back at open */
+    uint64_t undone;    /* transactions that recovery took back at open, their files too */
     uint64_t key_max, value_max; /* bytes */
 };
 
@@ -231,6 +279,9 @@ struct store_options {
     uint64_t history_ms, history_bytes; /* how much of the past is kept, at most; 0: nothing. Replies kept for tokens
                                            live history_ms too, but 24 h at least */
     const char *vfs;                    /* SQLite's file layer; NULL: the usual one. Tests put failing disks here */
+    uint64_t events_ms, events_bytes;   /* how much of the events is kept, at most; 0: nothing */
+    const struct file_root *roots;      /* named ones; the standard root is <directory>/files */
+    size_t root_count;
     void (*wake)(void *);   /* called from the store's thread: poll() has something to do. Must be thread-safe */
     void *wake_arg;
 };

@@ -118,6 +118,15 @@ static void serve_one(struct store_sqlite *s, struct store_request *r)
     case STORE_UNDO:
         db_undo(&s->db, r, &r->why);
         break;
+    case STORE_APPLY:
+        db_files_apply(&s->db, r, &r->why);
+        break;
+    case STORE_FILE_STAGE:
+        db_files_stage(&s->db, r);
+        break;
+    case STORE_FILE_DROP:
+        db_files_drop(&s->db, r, &r->why);
+        break;
     case STORE_GRAFT_PUT:
         db_graft_put(&s->db, &r->graft, &r->why);
         break;
@@ -133,6 +142,9 @@ static void serve_one(struct store_sqlite *s, struct store_request *r)
     case STORE_AT:
     case STORE_DEPENDENTS:
     case STORE_IDEM:
+    case STORE_EVENTS:
+    case STORE_TOPICS:
+    case STORE_FILE_READ:
     case STORE_GRAFT_LIST:
         db_read(&s->db, r);
         break;

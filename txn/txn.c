@@ -1,10 +1,7 @@
 /*
- * See txn.h for the contract and inside.h for the states.
+ * A transaction's life. See txn.h for the contract and inside.h for the states.
  *
- *  1. An operation takes its lock first, then sees the image, then acts: whatever it must wait for, it has done nothing
- *     yet, and can be asked again (strict two-phase locking, T6).
- *  2. A change is made in place together with its undo record, or not at all (T3).
- *  3. Nobody is called back but from txn_poll: a callback may use any function here but txn_poll itself.
+ * Nobody is called back but from txn_poll: a callback may use any function here but txn_poll itself.
  *
  * Must never know: SQL, clients, workers, the policy.
  */
@@ -30,6 +27,11 @@ static bool closed(const struct txn *t)
     return t->scan == NULL && t->rollback == NULL && !list_linked(&t->doom_link);
 }
 
+static bool applying_holds(const struct txn *t)
+{
+    return closed(t) && list_linked(&t->link) && t->files != NULL && t->files->work == NULL && !t->waiting;
+}
+
 static bool committing_holds(const struct txn *t) { return closed(t) && t->failure.err == OK && !t->waiting; }
 static bool undoing_holds(const struct txn *t) { return closed(t) && t->log.count == 0 && t->failure.err != OK; }
 static bool ended_holds(const struct txn *t)
@@ -43,7 +45,8 @@ static const struct {
     bool (*holds)(const struct txn *t);
 } states[] = {
     [TXN_IDLE] = { "IDLE", 1u << TXN_OPEN, idle_holds },
-    [TXN_OPEN] = { "OPEN", 1u << TXN_COMMITTING | 1u << TXN_UNDOING, open_holds },
+    [TXN_OPEN] = { "OPEN", 1u << TXN_APPLYING | 1u << TXN_COMMITTING | 1u << TXN_UNDOING, open_holds },
+    [TXN_APPLYING] = { "APPLYING", 1u << TXN_COMMITTING | 1u << TXN_UNDOING, applying_holds },
     [TXN_COMMITTING] = { "COMMITTING", 1u << TXN_UNDOING | 1u << TXN_ENDED, committing_holds },
     [TXN_UNDOING] = { "UNDOING", 1u << TXN_ENDED, undoing_holds },
     [TXN_ENDED] = { "ENDED", 1u << TXN_IDLE, ended_holds },
@@ -147,6 +150,7 @@ void txn_release(struct txn *t)
     if (t->names != t->names_small)
         free(t->names);
     notes_free(t);
+    files_free(t);
     free(t->undo);
     t->undo = NULL;
     if (m->spare_count == TXN_SPARE_MAX) {
@@ -238,8 +242,8 @@ static struct txn *txn_new(struct txn_manager *m)
 /* All that a former life left; the rest was cleared as that one ended. */
 static void txn_reset(struct txn *t)
 {
-    t->waiting = t->waiting_room = t->told = t->row = t->spill_stored = false;
-    t->depends = t->spill_batch = t->spilled = t->effect_count = 0;
+    t->waiting = t->waiting_room = t->told = t->row = t->spill_stored = t->spilled_told = false;
+    t->depends = t->spill_batch = t->spilled = t->effect_count = t->named = 0;
     t->tale = NULL;
     failure_clear(&t->failure);
     lock_holder_init(&t->locks, txn_granted);
@@ -252,12 +256,6 @@ enum err txn_begin(struct txn_manager *m, const struct txn_origin *origin, const
 
     if (m->poisoned)
         return ERR_STORAGE;
-    if (!m->id_wanted && m->id_reserved + 1 - m->id_next <= m->id_block / 2) {
-        m->id_wanted = true;
-        manager_want(m);
-    }
-    if (m->id_next > m->id_reserved)
-        return ERR_BUSY;
     t = txn_new(m);
     if (t == NULL)
         return ERR_NOMEM;
@@ -266,7 +264,7 @@ enum err txn_begin(struct txn_manager *m, const struct txn_origin *origin, const
         txn_free(t);
         return ERR_NOMEM;
     }
-    t->id = m->id_next++;
+    t->id = manager_take_id(m);
     t->events = *events;
     t->owner = owner;
     list_push(&m->open, &t->link);
@@ -282,185 +280,6 @@ const struct failure *txn_failure(const struct txn *t) { return &t->failure; }
 
 uint64_t txn_effect_count(const struct txn *t) { return t->effect_count; }
 
-/* Operations */
-
-enum err txn_again(struct txn *t, struct failure *why)
-{
-    CHECK(t->state == TXN_OPEN);
-    t->waiting = t->waiting_room = false;
-    list_remove(&t->wake_link);
-    blob_drop(&t->borrowed);
-    return t->failure.err == OK ? OK : fail(why, t->failure.err, "%s", t->failure.text);
-}
-
-enum err txn_enter(struct txn *t, struct failure *why)
-{
-    CHECK(t->rollback == NULL);
-    return txn_again(t, why);
-}
-
-/* What dooms: the transaction keeps the reason, the caller gets it too. */
-static enum err doomed(struct txn *t, struct failure *why) { return fail(why, t->failure.err, "%s", t->failure.text); }
-
-enum err txn_no_memory(struct txn *t, struct failure *why)
-{
-    txn_doom(t, ERR_NOMEM, "no memory for the transaction's next step; try again later");
-    return doomed(t, why);
-}
-
-/* err: what the lock table said. */
-static enum err lock_answer(struct txn *t, enum err err, struct failure *why)
-{
-    struct txn_manager *m = t->m;
-
-    if (err != ERR_WAIT) {
-        list_remove(&t->deadline_link);
-        m->stats.deadlocks += err == ERR_DEADLOCK;
-        return err == OK ? OK : doomed(t, why);
-    }
-    t->waiting = true;
-    lock_woke(&t->locks, m->now_ms); /* it may have gone on without being woken */
-    if (t->locks.waiting_since_ms < 0 || !list_linked(&t->deadline_link)) {
-        t->locks.waiting_since_ms = -1;
-        list_remove(&t->deadline_link);
-        list_push(&m->lock_waits, &t->deadline_link);
-        manager_want(m); /* the wait is timed from the next poll on: only there is it known what time it is */
-    }
-    return ERR_WAIT;
-}
-
-static enum err txn_lock(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
-{
-    return lock_answer(t, lock_take(&t->m->locks, &t->locks, key, mode, -1, &t->failure), why);
-}
-
-enum err txn_lock_range(struct txn *t, const struct range *range, struct failure *why)
-{
-    return lock_answer(t, lock_take_range(&t->m->locks, &t->locks, range, -1, &t->failure), why);
-}
-
-static void txn_let_go(struct txn *t)
-{
-    if (t->reached != NULL)
-        kv_unpin(&t->m->kv, t->reached);
-    t->reached = NULL;
-}
-
-enum err txn_reach(struct txn *t, struct bytes key, enum lock_mode mode, struct failure *why)
-{
-    struct kv_entry *e;
-    enum err err;
-
-    if (key.len == 0 || key.len > t->m->options.key_max)
-        return fail(why, ERR_BADARG, "a key has 1 to %llu bytes, this one %zu",
-                    (unsigned long long)t->m->options.key_max, key.len);
-    err = txn_lock(t, key, mode, why);
-    if (err != OK)
-        return err;
-    if (kv_pin_key(&t->m->kv, key, &e) != OK)
-        return txn_no_memory(t, why);
-    txn_let_go(t);
-    t->reached = e;
-    return txn_see(t, e, why);
-}
-
-enum err txn_get(struct txn *t, struct bytes key, enum lock_mode mode, struct bytes *value, struct failure *why)
-{
-    enum err err = txn_enter(t, why);
-
-    scan_close(t);
-    if (err == OK)
-        err = txn_reach(t, key, mode, why);
-    if (err != OK)
-        return err;
-    if (t->reached->value == NULL)
-        return ERR_ABSENT;
-    t->borrowed = blob_ref(t->reached->value);
-    *value = blob_bytes(t->borrowed);
-    return OK;
-}
-
-/* T4: what is too much to keep goes to disk with its undo records. */
-static enum err txn_spill(struct txn *t)
-{
-    struct txn_manager *m = t->m;
-    enum err err;
-
-    if (t->undo == NULL && (t->undo = calloc(1, sizeof *t->undo)) == NULL)
-        return ERR_NOMEM;
-    err = batch_add(t, ITEM_SPILL, &t->log, &t->spill_batch);
-    if (err != OK)
-        return err;
-    undo_assign(&t->log, t->spill_batch);
-    undo_move(&t->spilling, &t->log);
-    t->spilled += t->spilling.count;
-    m->stats.spilled++;
-    return OK;
-}
-
-enum err txn_wait_room(struct txn *t)
-{
-    t->waiting = t->waiting_room = true;
-    return ERR_WAIT;
-}
-
-enum err txn_room(struct txn *t, struct failure *why)
-{
-    if (t->log.count == 0 || t->log.bytes <= (t->whole ? TXN_WHOLE_MAX : t->m->options.spill_bytes))
-        return OK;
-    if (t->whole) {
-        txn_doom(t, ERR_LIMIT, "changed more than %d bytes, all of which are kept in memory. limit=%d", TXN_WHOLE_MAX,
-                 TXN_WHOLE_MAX);
-        return doomed(t, why);
-    }
-    if (t->spill_batch != 0)
-        return txn_wait_room(t);
-    return txn_spill(t) == OK ? OK : txn_no_memory(t, why);
-}
-
-enum err txn_change(struct txn *t, struct blob *after, struct failure *why)
-{
-    if (undo_append(&t->log, &t->m->kv, t->reached, after) != OK)
-        return txn_no_memory(t, why);
-    t->effect_count++;
-    t->m->stats.effects++;
-    return OK;
-}
-
-enum err txn_put(struct txn *t, struct bytes key, struct bytes value, struct failure *why)
-{
-    struct blob *after;
-    enum err err = txn_enter(t, why);
-
-    scan_close(t);
-    if (err != OK)
-        return err;
-    if (value.len > t->m->options.value_max)
-        return fail(why, ERR_LIMIT, "a value has at most %llu bytes, this one %zu",
-                    (unsigned long long)t->m->options.value_max, value.len);
-    if ((err = txn_room(t, why)) != OK || (err = txn_reach(t, key, LOCK_EXCLUSIVE, why)) != OK)
-        return err;
-    after = blob_new(value);
-    if (after == NULL)
-        return txn_no_memory(t, why);
-    err = txn_change(t, after, why);
-    if (err != OK)
-        blob_drop(&after);
-    return err;
-}
-
-enum err txn_delete(struct txn *t, struct bytes key, struct failure *why)
-{
-    enum err err = txn_enter(t, why);
-
-    scan_close(t);
-    if (err != OK)
-        return err;
-    if ((err = txn_room(t, why)) != OK || (err = txn_reach(t, key, LOCK_EXCLUSIVE, why)) != OK)
-        return err;
-    return t->reached->value == NULL ? ERR_ABSENT : txn_change(t, NULL, why);
-}
-
 /* The end */
 
 /* No operation follows. */
@@ -475,17 +294,26 @@ static void txn_close(struct txn *t, int64_t now_us, uint64_t cpu_us)
     scan_close(t);
     rollback_close(t);
     blob_drop(&t->borrowed);
+    files_let_go(t);
     txn_let_go(t);
     list_remove(&t->link);
     t->history.ended_us = now_us;
     t->history.cpu_us = cpu_us;
 }
 
+void txn_unlock(struct txn *t)
+{
+    files_forget_images(t);
+    lock_release_all(&t->m->locks, &t->locks);
+}
+
 static void undo_finish(struct txn *t)
 {
     uint64_t number;
 
-    lock_release_all(&t->m->locks, &t->locks);
+    txn_unlock(t);
+    if (!t->spill_stored)
+        files_drop(t);
     if (t->row && !t->m->poisoned)
         batch_add(t, ITEM_ROW, NULL, &number); /* without memory the history lacks a row; the undo is complete */
     txn_end_after(t);
@@ -542,10 +370,11 @@ void txn_undo_step(struct txn *t)
         r->calls = t->tale->nested;
         r->call_count = t->tale->nested_count;
     }
+    notes_parts(t, r);
     manager_submit(t->m, r);
 }
 
-static void txn_undo(struct txn *t, bool row)
+void txn_undo(struct txn *t, bool row)
 {
     t->row = row;
     notes_undone(t);
@@ -556,10 +385,14 @@ static void txn_undo(struct txn *t, bool row)
 
 void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us)
 {
-    bool told = t->effect_count > 0 || (t->tale != NULL && t->tale->idem_token.len > 0);
+    bool told = t->effect_count > 0 || t->history.undoes != 0 || (t->tale != NULL && t->tale->idem_token.len > 0);
     uint64_t number;
 
     txn_close(t, now_us, cpu_us);
+    if (t->failure.err == OK && files_changed(t)) {
+        apply_begin(t);
+        return;
+    }
     if (t->failure.err == OK && told) {
         if (batch_add(t, ITEM_COMMIT, &t->log, &number) == OK)
             undo_assign(&t->log, number);
@@ -572,7 +405,8 @@ void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us)
     }
     txn_move(t, TXN_COMMITTING);
     if (t->spilled == 0)
-        lock_release_all(&t->m->locks, &t->locks);
+        txn_unlock(t);
+    files_drop(t); /* what was staged was taken back */
     if (!told)
         txn_end_after(t);
 }

@@ -1,9 +1,11 @@
 /*
- * Transactions over the key-value resource: begin, read, change, commit, abort (T1 to T7).
+ * Transactions over keys, files, events and timers: begin, read, change, commit, abort (T1 to T7).
  *
  *     IDLE → OPEN → COMMITTING → ENDED          commit: effects and history go into the batch being filled, locks go,
  *            OPEN → UNDOING → ENDED             the end is told when the batch is on disk
- *      COMMITTING → UNDOING → ENDED             the store refused its batch; ENDED goes back to IDLE when all is told
+ *            OPEN → APPLYING → COMMITTING       it changed files: that is done in between, see apply.c
+ *      COMMITTING → UNDOING → ENDED             the store refused its batch, or to change the files (from APPLYING);
+ *                                               ENDED goes back to IDLE when all is told
  *
  * Nothing here blocks. An operation that cannot be done now (a lock is held by another, a value is not in memory) gives
  * ERR_WAIT; the transaction's wake() is called when it is worth asking again with the very same arguments. Operations
@@ -43,6 +45,15 @@ struct txn_options {
      * a call of txn_poll from its loop. May be called often. */
     void (*wanted)(void *arg);
     void *wanted_arg;
+    uint64_t locks_bytes; /* keys and ranges that one transaction may hold locks on, together; more is ERR_LIMIT; 0: no
+                             limit */
+    /* Called from txn_poll when an effect of a committed transaction on anything but kv and files is on disk: what the
+     * key holds now (NULL: nothing). resource 0: some that were written early are, look yourself. NULL: nobody wants to
+     * know. */
+    void (*stored)(void *arg, char resource, struct bytes key, const struct bytes *now);
+    void *stored_arg;
+    const struct file_root *roots; /* as in store_options; names are copied */
+    size_t root_count;
 };
 
 /* Waits (only here) until the store has a first block of ids on disk. ERR_STORAGE: it could not; ERR_NOMEM. */
@@ -74,12 +85,14 @@ struct txn_events {
     void (*doomed)(void *owner);
 };
 
-/* now_us: wall clock, microseconds since 1970, for the history. Ids rise and are never reused, also after a crash.
- * ERR_BUSY: more begins than ids on disk, try after the next txn_poll; ERR_STORAGE: the manager is poisoned;
- * ERR_NOMEM. */
+/* now_us: wall clock, microseconds since 1970, for the history. Ids rise and are never reused, also after a crash: when
+ * more are begun than ids are reserved on disk, the first operation waits. (One that ends without any has left nothing.)
+ * ERR_STORAGE: the manager is poisoned; ERR_NOMEM. */
 enum err txn_begin(struct txn_manager *m, const struct txn_origin *origin, const struct txn_events *events, void *owner,
                    int64_t now_us, struct txn **t);
 uint64_t txn_id(const struct txn *t);
+/* An operation that does nothing: OK means that the id may be told to others. ERR_WAIT; ERR_STORAGE, or else unfit. */
+enum err txn_ready(struct txn *t, struct failure *why);
 uint64_t txn_effect_count(const struct txn *t);
 /* Why it can only be aborted; err OK if it can go on. Borrowed until it ends. */
 const struct failure *txn_failure(const struct txn *t);
@@ -92,6 +105,21 @@ enum err txn_get(struct txn *t, struct bytes key, enum lock_mode mode, struct by
 enum err txn_put(struct txn *t, struct bytes key, struct bytes value, struct failure *why);
 /* ERR_ABSENT: there is none, nothing is recorded. */
 enum err txn_delete(struct txn *t, struct bytes key, struct failure *why);
+
+/* The same for an item of another resource than kv and files (resource.h): txn_get, txn_put, txn_delete are these for
+ * kv. Keys and values are bounded by STORE_KEY_MAX and value_max. */
+enum err txn_get_item(struct txn *t, char resource, struct bytes key, enum lock_mode mode, struct bytes *value,
+                      struct failure *why);
+enum err txn_put_item(struct txn *t, char resource, struct bytes key, struct bytes value, struct failure *why);
+enum err txn_delete_item(struct txn *t, char resource, struct bytes key, struct failure *why);
+
+/* An event: ordered within its topic, told to others at commit and not before. topic: 1 to TXN_TOPIC_MAX bytes of letters,
+ * digits and . _ - : /, else ERR_BADARG. Errors as txn_put. */
+enum { TXN_TOPIC_MAX = 127 };
+enum err txn_emit(struct txn *t, struct bytes topic, struct bytes data, struct failure *why);
+/* A name that no other item of this and every other transaction has: "418.1", "418.2", …; for timers. Returns out. */
+enum { TXN_ITEM_NAME_MAX = 48 }; /* bytes, with the NUL */
+const char *txn_item_name(struct txn *t, char out[TXN_ITEM_NAME_MAX]);
 
 /* Keys from `from` on that begin with prefix, in byte order, at most count_max (1 to TXN_PAGE_MAX) of them, as this
  * transaction sees them. All that was looked at is locked shared, with the gaps between keys: from `from`, or the
@@ -148,7 +176,7 @@ enum err txn_keep_reply(struct txn *t, struct bytes token, struct bytes reply);
 /* From here on the effects are those of taking back that transaction, and the history tells them as a transaction of
  * their own: *id. Said first of all, and then again for each further one that is taken back; all commit together or
  * none does (T9). t was begun `whole`, later than that one, and never goes back to a mark. ERR_LIMIT: more than 1024;
- * ERR_BUSY: no ids, try later; ERR_NOMEM. */
+ * ERR_NOMEM. */
 enum err txn_undoes(struct txn *t, uint64_t undone, uint64_t *id);
 
 /* The same work may succeed when it is done again from its beginning, at once. */

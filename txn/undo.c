@@ -38,10 +38,12 @@ static enum err grow(struct undo_log *log)
     return OK;
 }
 
+static uint64_t blob_weight(const struct blob *b) { return b == NULL ? 0 : sizeof *b + b->len; }
+
+/* With the entry that it pins: small values weigh more by this than by their bytes. */
 static uint64_t weight(const struct undo_record *r)
 {
-    return sizeof *r + r->entry->node.key.len + (r->before == NULL ? 0 : r->before->len) +
-           (r->after == NULL ? 0 : r->after->len);
+    return sizeof *r + sizeof *r->entry + r->entry->node.key.len + blob_weight(r->before) + blob_weight(r->after);
 }
 
 enum err undo_append(struct undo_log *log, struct kv *kv, struct kv_entry *e, struct blob *after)
@@ -93,6 +95,12 @@ void undo_assign(struct undo_log *log, uint64_t batch)
         log->records[i].entry->batch = batch;
 }
 
+void undo_let_go(struct undo_log *log)
+{
+    for (size_t i = 0; i < log->count; i++)
+        log->records[i].entry->fleeting = true;
+}
+
 void undo_drop(struct undo_log *log, struct kv *kv)
 {
     while (log->count > 0)
@@ -122,7 +130,10 @@ static struct image image_of(const struct blob *b)
 
 static struct store_effect effect_of(const struct undo_record *r)
 {
-    return (struct store_effect){ 'k', r->entry->node.key, image_of(r->before), image_of(r->after) };
+    const char *item = r->entry->node.key.data; /* the resource's byte, then the key */
+
+    return (struct store_effect){ item[0], bytes_of(item + 1, r->entry->node.key.len - 1), image_of(r->before),
+                                  image_of(r->after) };
 }
 
 void undo_show(const struct undo_log *log, struct store_effect *out)

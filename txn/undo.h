@@ -37,6 +37,8 @@ size_t undo_play(struct undo_log *log, struct kv *kv);
 size_t undo_play_to(struct undo_log *log, struct kv *kv, size_t keep);
 /* The images made now belong to that batch. */
 void undo_assign(struct undo_log *log, uint64_t batch);
+/* The entries need not be kept in memory when nobody uses them any more. */
+void undo_let_go(struct undo_log *log);
 /* The changes stay: only the records go. */
 void undo_drop(struct undo_log *log, struct kv *kv);
 /* Moves all records to an empty log. */

@@ -85,6 +85,7 @@ enum err host_begin(const struct wire_CALL *m)
     memcpy(call->random, m->seed.data, sizeof call->random);
     call->aborted = false;
     call->scan = NULL;
+    call->file_changes = 0;
     call->nested_error = bytes_of("", 0);
     call->known = NULL;
     call->known_places = call->known_spare = call->key_count = call->arg_count = 0;

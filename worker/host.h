@@ -1,6 +1,7 @@
 /*
- * The host calls of include/graft.h: each becomes at most one message. host.c: the call itself; host_kv.c: keys and
- * values; host_reply.c: replies; host_graft.c: calls of other grafts.
+ * The host calls of include/graft.h: each becomes a message or a few. host.c: the call itself; host_kv.c: keys and
+ * values; host_reply.c: replies; host_graft.c: calls of other grafts; host_file.c: files; host_event.c: events and
+ * timers.
  *
  * There is one call at a time, in static memory; the pointer that a graft passes is never looked at. Without a call
  * (in graft_init) everything that needs one fails with GRAFT_BAD_ARG or answers empty. What a host call gives lives
@@ -26,7 +27,15 @@ enum {
     HOST_DEPTH_MAX = VALUE_DEPTH_MAX - 1,
     HOST_FUNCTION_MAX = 127,         /* bytes of "graft.function" */
     HOST_ARGS_SIZE = VALUE_SIZE_MAX, /* bytes of a nested call's arguments, their lengths included */
+    HOST_PATH_MAX = 1024,            /* bytes of a file's path */
+    HOST_PATH_NAME_MAX = 255,        /* bytes of one component of it */
+    HOST_PATH_DEPTH_MAX = 32,        /* components */
+    HOST_FILE_PART = 1024 * 1024,    /* bytes of a file asked for at a time */
+    HOST_TOPIC_MAX = 127,            /* bytes */
+    HOST_TIMER_ARGS_SIZE = 64 * 1024, /* bytes of a timer's arguments, their lengths and their count included */
+    HOST_TIMER_ID_MAX = 47,          /* bytes */
 };
+#define HOST_AFTER_MS_MAX (UINT64_C(0x7fffffff) * 1000) /* 68 years */
 
 /* A key whose value needs no asking. */
 struct known {
@@ -64,6 +73,7 @@ struct graft_call {
     size_t known_places; /* a power of two, or 0 */
     size_t known_spare;  /* places that may still be taken */
     struct scan *scan;   /* innermost */
+    uint64_t file_changes; /* that this call, or one inside it, may have made: a listing under way looks again */
     struct bytes nested_error; /* of the nested call that failed last, borrowed until the call ends */
     struct reply reply;
 };
@@ -82,7 +92,7 @@ enum err host_begin(const struct wire_CALL *m);
 /* Sends DONE for what the function returned. True if the worker may be used again. */
 bool host_end(int code);
 
-/* ---- between the four files ---- */
+/* ---- between these files ---- */
 
 /* Where the call keeps its copies; NULL is told to the daemon unless quiet. */
 void *host_alloc(size_t n);
@@ -93,6 +103,9 @@ int host_receive(uint8_t expected, struct bytes *body);
 enum err host_kv_begin(struct graft_call *call, struct reader *keys); /* fills keys and known */
 /* Somebody else may have changed any key within the transaction: every value is to be asked for again. */
 void host_kv_forget(struct graft_call *call);
+/* These arguments as a list, owned: buf_fini. GRAFT_TOO_LARGE: there are too many, or the list has more bytes than that;
+ * GRAFT_NO_MEMORY. */
+int host_list(const graft_bytes *args, size_t count, size_t size_max, struct buf *list);
 void host_reply_begin(struct reply *reply);
 /* False: it was opened with more values than it got. Otherwise *value is the whole reply. */
 bool host_reply_end(struct reply *reply, struct bytes *value);

@@ -2,7 +2,7 @@
  * Calling another graft (T8), and reading what it replied.
  *
  * The daemon runs the nested call in another worker while this one waits for RESULT. However it ended, it worked in the
- * same transaction: nothing that was known here of keys is believed afterwards. A reply is taken apart once, when it
+ * same transaction: nothing that was known here of keys and files is believed afterwards. A reply is taken apart once, when it
  * comes, into a table in which the items of each array and map lie side by side, so that each is found at once.
  */
 #include "worker/channel.h"
@@ -125,17 +125,32 @@ int graft_value_item(const graft_value *value, size_t i, graft_value *out)
 /* ---- calling ---- */
 
 /* Bytes of the arguments as a list, or false: too many, or too long. */
-static bool measure_args(const graft_bytes *args, size_t count, size_t *size)
+static bool measure_args(const graft_bytes *args, size_t count, size_t size_max, size_t *size)
 {
-    if (count > GRAFT_CALL_ARGS_MAX)
+    if (count > GRAFT_CALL_ARGS_MAX || (count + 1) * sizeof(uint32_t) > size_max)
         return false;
     *size = (count + 1) * sizeof(uint32_t);
     for (size_t i = 0; i < count; i++) {
-        if (args[i].len > HOST_ARGS_SIZE - *size)
+        if (args[i].len > size_max - *size)
             return false;
         *size += args[i].len;
     }
     return true;
+}
+
+int host_list(const graft_bytes *args, size_t count, size_t size_max, struct buf *list)
+{
+    size_t size;
+
+    if (!measure_args(args, count, size_max, &size))
+        return GRAFT_TOO_LARGE;
+    *list = (struct buf){ .data = host_alloc(size), .cap = size, .max = size };
+    if (list->data == NULL)
+        return GRAFT_NO_MEMORY;
+    (void)buf_add_u32(list, (uint32_t)count); /* all of it fits: it was measured */
+    for (size_t i = 0; i < count; i++)
+        (void)buf_add_bytes(list, bytes_of(args[i].data, args[i].len));
+    return GRAFT_OK;
 }
 
 /* The list is copied into the heap and out of it again: it is freed at once. */
@@ -143,17 +158,14 @@ static int send_call(const char *function, const graft_bytes *args, size_t count
 {
     struct bytes name = bytes_of(function, strnlen(function, HOST_FUNCTION_MAX + 1));
     struct buf list;
-    size_t size;
+    int rc;
 
-    if (name.len > HOST_FUNCTION_MAX || !measure_args(args, count, &size))
+    if (name.len > HOST_FUNCTION_MAX)
         return GRAFT_TOO_LARGE;
-    list = (struct buf){ .data = host_alloc(size), .cap = size, .max = size };
-    if (list.data == NULL)
-        return GRAFT_NO_MEMORY;
-    (void)buf_add_u32(&list, (uint32_t)count); /* all of it fits: it was measured */
-    for (size_t i = 0; i < count; i++)
-        (void)buf_add_bytes(&list, bytes_of(args[i].data, args[i].len));
-    (void)CHANNEL_SEND(GRAFT_CALL, .function = name, .args = buf_bytes(&list)); /* so does this: CHANNEL_FRAME_MAX */
+    rc = host_list(args, count, HOST_ARGS_SIZE, &list);
+    if (rc != GRAFT_OK)
+        return rc;
+    (void)CHANNEL_SEND(GRAFT_CALL, .function = name, .args = buf_bytes(&list)); /* fits: CHANNEL_FRAME_MAX */
     buf_fini(&list);
     return GRAFT_OK;
 }
@@ -196,6 +208,7 @@ int graft_call_function(graft_call *call, const char *function, const graft_byte
         return rc;
     rc = host_receive(WIRE_RESULT, &body);
     host_kv_forget(&host_call);
+    host_call.file_changes++;
     if (rc == GRAFT_OK)
         rc = read_result(body, &value);
     if (reply != NULL && (rc == GRAFT_OK || rc == GRAFT_CALL_FAILED))

@@ -152,27 +152,44 @@ static int count_row(graft_call *call, graft_bytes key, graft_bytes value, void 
     return GRAFT_OK;
 }
 
-static int reply_row(graft_call *call, graft_bytes key, graft_bytes value, void *user)
+struct row {
+    graft_bytes section, name; /* name: of the largest */
+    int64_t count, total;
+};
+
+/* The row whose count is in key. */
+static int read_row(graft_call *call, const struct table *table, graft_bytes key, struct row *row)
 {
-    struct table *table = user;
     size_t before = table->prefix.len + strlen("count:");
-    graft_bytes section = graft_bytes_of((const char *)key.data + before, key.len - before), name, largest;
-    int64_t count, total, size;
+    graft_bytes largest;
+    int64_t size;
     int err;
 
+    row->section = graft_bytes_of((const char *)key.data + before, key.len - before);
+    if ((err = graft_kv_get_i64(call, key, &row->count)) != GRAFT_OK)
+        return err;
+    if ((err = graft_kv_get_i64(call, section_key(call, table->prefix, "size:", row->section), &row->total)) !=
+        GRAFT_OK)
+        return err;
+    err = graft_kv_get(call, section_key(call, table->prefix, "largest:", row->section), &largest);
+    if (err == GRAFT_OK)
+        split_largest(largest, &size, &row->name);
+    return err;
+}
+
+static int reply_row(graft_call *call, graft_bytes key, graft_bytes value, void *user)
+{
+    struct row row;
+    int err = read_row(call, user, key, &row);
+
     (void)value;
-    if ((err = graft_kv_get_i64(call, key, &count)) != GRAFT_OK)
+    if (err != GRAFT_OK)
         return err;
-    if ((err = graft_kv_get_i64(call, section_key(call, table->prefix, "size:", section), &total)) != GRAFT_OK)
-        return err;
-    if ((err = graft_kv_get(call, section_key(call, table->prefix, "largest:", section), &largest)) != GRAFT_OK)
-        return err;
-    split_largest(largest, &size, &name);
     graft_reply_array(call, 4);
-    graft_reply_bytes(call, section);
-    graft_reply_i64(call, count);
-    graft_reply_i64(call, total);
-    return graft_reply_bytes(call, name);
+    graft_reply_bytes(call, row.section);
+    graft_reply_i64(call, row.count);
+    graft_reply_i64(call, row.total);
+    return graft_reply_bytes(call, row.name);
 }
 
 /* One row a section, in byte order: section, count, size, name of the largest. */
@@ -185,6 +202,35 @@ static int reply_table(graft_call *call, graft_bytes prefix)
     if (err == GRAFT_OK)
         err = graft_reply_array(call, table.rows);
     return err != GRAFT_OK ? err : graft_kv_scan(call, counts, reply_row, &table);
+}
+
+/* packages/SECTION.tsv: the row's other columns. */
+static int write_row(graft_call *call, graft_bytes key, graft_bytes value, void *user)
+{
+    struct table *table = user;
+    struct row row;
+    int err = read_row(call, table, key, &row);
+
+    (void)value;
+    if (err != GRAFT_OK)
+        return err;
+    table->rows++;
+    return graft_file_write(call,
+                            graft_format(call, "packages/%.*s.tsv", (int)row.section.len,
+                                         (const char *)row.section.data),
+                            graft_format(call, "%lld\t%lld\t%.*s\n", (long long)row.count, (long long)row.total,
+                                         (int)row.name.len, (const char *)row.name.data));
+}
+
+/* A file a section, and an event that tells how many: all of them, or nothing. */
+static int write_table(graft_call *call, graft_bytes prefix)
+{
+    struct table table = { prefix, 0 };
+    int err = graft_kv_scan(call, section_key(call, prefix, "count:", graft_bytes_of("", 0)), write_row, &table);
+
+    if (err == GRAFT_OK)
+        err = graft_emit(call, graft_str("pkgindex.files"), graft_format(call, "%zu files", table.rows));
+    return err != GRAFT_OK ? err : graft_reply_i64(call, (int64_t)table.rows);
 }
 
 #endif

@@ -3,6 +3,7 @@
  *
  *     graftctl call --batch stanzas.jsonl        each line: ["pkgindex.add", "Package: bash\nSection: shells\n…"]
  *     graftctl call pkgindex.table
+ *     graftctl call pkgindex.files               packages/SECTION.tsv for each section
  */
 #include "index.h"
 
@@ -19,4 +20,9 @@ GRAFT_FUNCTION(add, "stanza [prefix]")
 GRAFT_FUNCTION_RO(table, "[prefix]")
 {
     return reply_table(call, prefix_parameter(call, 0));
+}
+
+GRAFT_FUNCTION(files, "[prefix]")
+{
+    return write_table(call, prefix_parameter(call, 0));
 }

@@ -36,9 +36,11 @@ mkdir policy.d
 echo 'graft default { allow read write kv "*" }' >policy.d/10-all.scfg
 echo 'graft bank { limit cpu 10ms }' >policy.d/20-bank.scfg
 exits 0 graftd --check --policy policy.d
-echo 'graft bank { limit cpu 20ms }' >policy.d/30-again.scfg
+echo 'graft bank { limit cpu 20ms }' >policy.d/30-later.scfg
+exits 0 graftd --check --policy policy.d
+echo 'graft bank { limit cpu 30ms }' >>policy.d/30-later.scfg
 exits 1 graftd --check --policy policy.d
-grep -q '^policy\.d/30-again\.scfg:1:' "$dir/stderr" || fail "the place is not named: $(cat "$dir/stderr")"
+grep -q '^policy\.d/30-later\.scfg:2:' "$dir/stderr" || fail "the place is not named: $(cat "$dir/stderr")"
 
 claim "a policy that everybody may write is refused; so is one that is not there"
 cp "$TOP/policy/example.scfg" open.scfg

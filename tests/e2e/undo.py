@@ -1,7 +1,9 @@
-"""undo.py SOCKET SEED STEPS: random changes, and random ones of them taken back, put again, or with all that builds on them.
+"""undo.py SOCKET SEED STEPS FILES: random changes of keys, timers and files (in the directory FILES), and random ones of them taken back,
+put again, or with all that builds on them.
 
 After each step the state must be that of a run that never did what is taken back. Prints nothing when all is well.
 """
+import os
 import random
 import socket
 import sys
@@ -58,6 +60,12 @@ def change(state, operation):
         if a[0] not in state:
             return False
         del state[a[0]]
+    elif kind == "AFTER":
+        state["timer " + a[0]] = "armed"
+    elif kind == "CANCEL":
+        return state.pop("timer " + a[0], None) is not None
+    elif kind == "FILES":
+        return change_files(state, a)
     else:  # FCALL bank.transfer
         source, target, amount = a[2], a[3], int(a[4])
         if int(state.get(source, 0)) < amount or source not in state:
@@ -67,16 +75,57 @@ def change(state, operation):
     return True
 
 
-def keys_of(operation):
-    kind, *a = operation
-    return {"SET": a[:1], "MSET": a[::2], "DEL": a[:1], "FCALL": a[2:4]}[kind]
+def change_files(state, words):
+    """The words of filer.run, in order. False: one of them finds no file."""
+    words = list(words)
+    while words:
+        word, a = words.pop(0), "file " + words.pop(0)
+        if word in ("remove", "rename") and a not in state:
+            return False
+        if word == "remove":
+            del state[a]
+            continue
+        b = words.pop(0)
+        if word == "write":
+            state[a] = b
+        elif word == "append":
+            state[a] = state.get(a, "") + b
+        elif word == "rename":
+            state["file " + b] = state.pop(a)
+    return True
+
+
+def files_in(directory):
+    found = {}
+    for root, directories, files in os.walk(directory):
+        if ".graftd" in directories:
+            directories.remove(".graftd")
+        for name in files:
+            path = os.path.join(root, name)
+            with open(path) as file:
+                found["file " + os.path.relpath(path, directory)] = file.read()
+    return found
+
+
+def random_words(chance):
+    """Of filer.run: some changes of few files, and an event, which nothing takes back."""
+    paths = ["a", "b", "d/a", "d/b"]
+    words = []
+    for _ in range(chance.randrange(1, 4)):
+        text = "%x." % chance.randrange(1 << 32)
+        words += chance.choice([["write", chance.choice(paths), text * chance.randrange(1, 4)],
+                                ["append", chance.choice(paths), text], ["append", chance.choice(paths), text],
+                                ["remove", chance.choice(paths)], ["rename", *chance.sample(paths, 2)],
+                                ["emit", "topic", text]])
+    return words
 
 
 def main():
-    path, seed, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    path, seed, steps, directory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     chance, client = random.Random(seed), Client(path)
     names = ["k%d" % i for i in range(8)]
     operations, active, undoes = {}, {}, {}  # by transaction
+    timers = []
     counts = {"accepted": 0, "refused": 0, "cascaded": 0}
 
     def expected():
@@ -89,6 +138,8 @@ def main():
     def check(what):
         got = dict(zip(names, client.ask("MGET", *names)))
         got = {name: value for name, value in got.items() if value is not None}
+        got.update(files_in(directory))
+        got.update({"timer " + pairs(timer)["id"]: "armed" for timer in client.ask("TIMER", "LIST")})
         if got != expected():
             raise SystemExit("after %s: %s, expected %s" % (what, got, expected()))
 
@@ -102,11 +153,23 @@ def main():
         a, b = chance.sample(names, 2)
         value, other = str(chance.randrange(100)), str(chance.randrange(100))
         operation = chance.choice([("SET", a, value), ("MSET", a, value, b, other), ("DEL", a),
-                                   ("FCALL", "bank.transfer", "2", a, b, str(chance.randrange(1, 30)))])
+                                   ("FCALL", "bank.transfer", "2", a, b, str(chance.randrange(1, 30))),
+                                   ("FILES", *random_words(chance)), ("FILES", *random_words(chance)),
+                                   ("AFTER", "?"), ("CANCEL", chance.choice(timers or ["?"]))])
         if not change(expected(), operation):
             return
-        client.ask(*operation)
-        txn = pairs(client.ask("TXN", "LIST", "KEY", keys_of(operation)[0], "COUNT", "1")[0])["id"]
+        if operation[0] == "FILES":
+            reply = client.ask("FCALL", "filer.run", "0", *operation[1:])
+            if set(reply.split()) != {"0"}:
+                raise SystemExit("%s: %s" % (operation, reply))
+        elif operation[0] == "AFTER":
+            operation = ("AFTER", client.ask("FCALL", "filer.run", "0", "after", "86400000", "filer.run"))
+            timers.append(operation[1])
+        elif operation[0] == "CANCEL":
+            client.ask("FCALL", "filer.run", "0", "cancel", operation[1])
+        else:
+            client.ask(*operation)
+        txn = pairs(client.ask("TXN", "LIST", "COUNT", "1")[0])["id"]
         operations[txn], active[txn] = operation, True
 
     def take_back():
@@ -121,7 +184,7 @@ def main():
         except Refused as refused:
             counts["refused"] += 1
             text = str(refused)
-            if not text.startswith(("CONFLICT", "BADARG", "ERR")) or "no longer holds" in text:
+            if not text.startswith(("CONFLICT", "BADARG", "ERR")) or "no longer" in text:
                 raise SystemExit("%s: %s" % (words, text))
             check("a refusal of %s" % words)
             return

@@ -3,7 +3,7 @@
  * a grant all say ERR_NOMEM, leak nothing, and leave what they should not touch. Link with
  * -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=free; leaks are counted here.
  */
-#include "policy/grant.h"
+#include "policy/why.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,11 +67,14 @@ static const char good[] =
     "data /d; socket /s mode 0660\n"
     "graft default { limit cpu 1ms; allow read kv \"*\" }\n"
     "graft bank { workers min 1; allow read write kv \"a*\" \"b*\" \"c*\"; deny write kv \"a\" }\n"
-    "caller any { allow call \"*\"; allow load unload undo kill }\n"
+    "graft till { allow read write file \"s/*\"; allow emit \"t.*\"; allow timer \"t.*\"; limit disk 1G }\n"
+    "root s /srv/s; root t /srv/t; events keep 1d; limit timers 5 locks 1M\n"
+    "caller any { allow call \"*\"; allow load unload undo kill; allow read event \"*\"; deny command \"backup\" }\n"
     "caller user 0 { deny call \"bank.*\" }\n";
 static const char broken[] = "data d; dta\n"
                              "graft bank { limit cpu 2d memry 5 }; graft bank { allow read kv \"a*b\" }\n"
-                             "caller user 99999999999 { allow x }; }\n\"\n";
+                             "caller user 99999999999 { allow x }; }\n\"\n"
+                             "root s /s; root s /t; root X y; graft g { allow read file \"/x\" }\n";
 
 static char directory[] = "/tmp/fault_policy.XXXXXX";
 
@@ -100,6 +103,52 @@ static enum err load_directory(void)
 
     buf_init(&out, 1 << 16);
     err = policy_check(directory, 1, &out);
+    buf_fini(&out);
+    return err;
+}
+
+/* A policy that is refused the memory to be replaced stays, and says what it said. */
+static enum err replace(void)
+{
+    struct policy *p = NULL, *by = NULL;
+    const struct principal who = { .uid = 7 };
+    struct place place;
+    struct buf out;
+    enum err err;
+
+    buf_init(&out, 1 << 16);
+    err = policy_parse("old", bytes_str("caller any { allow kill }; root r /r"), 1, &p, &out);
+    if (err == OK)
+        err = policy_parse("new", bytes_str(good), 1, &by, &out);
+    if (err == OK && (err = policy_replace(p, &by, &out)) != OK &&
+        (by == NULL || !policy_caller_may(p, &who, RIGHT_KILL, bytes_of(NULL, 0), &place) ||
+         strcmp(place.file, "old") != 0))
+        err = ERR_PROTOCOL;
+    policy_free(&by);
+    policy_free(&p);
+    buf_fini(&out);
+    return err;
+}
+
+static enum err ask_why(void)
+{
+    const struct bytes words[] = { bytes_str("write"), bytes_str("kv"), bytes_str("z") };
+    const struct principal who = { .uid = 7 };
+    struct policy *p = NULL;
+    struct question q = { 0 };
+    struct failure why = { 0 };
+    struct buf out;
+    enum err err;
+
+    buf_init(&out, 1 << 16);
+    err = policy_parse("t.scfg", bytes_str(good), 1, &p, &out);
+    if (err == OK)
+        err = question_read(words, 3, true, &q, &why);
+    if (err == OK)
+        err = policy_why_caller(p, &who, "app", &q, &out);
+    if (err == OK)
+        err = policy_why_graft(p, "shop", NULL, &q, &out);
+    policy_free(&p);
     buf_fini(&out);
     return err;
 }
@@ -182,20 +231,30 @@ static void remove_file(const char *name)
 int main(void)
 {
     bool good_all = true;
+    char below[128];
 
     alarm(60);
     umask(022); /* what everybody may write is refused */
     if (mkdtemp(directory) == NULL)
         abort();
     write_file("a.scfg", good);
-    write_file("b.scfg", "limit key 1K\n");
+    write_file("b.scfg",
+               "limit key 1K; include c/c.scfg; data /e; socket /t; root s /srv/u; graft bank { allow emit x }\n");
+    snprintf(below, sizeof below, "%s/c", directory);
+    if (mkdir(below, 0755) != 0)
+        abort();
+    write_file("c/c.scfg", "limit value 1K\n");
     good_all &= survives("load a policy", load_good, OK);
     good_all &= survives("list errors", load_broken, ERR_BADARG);
     good_all &= survives("load a directory", load_directory, OK);
+    good_all &= survives("replace a policy", replace, OK);
+    good_all &= survives("ask why", ask_why, OK);
     good_all &= survives("read a manifest", read_manifest, OK);
     good_all &= survives("make a grant", make_grant, OK);
     remove_file("a.scfg");
     remove_file("b.scfg");
+    remove_file("c/c.scfg");
+    rmdir(below);
     rmdir(directory);
     return good_all ? 0 : 1;
 }

@@ -135,7 +135,7 @@ static void feed(struct buf *in, const uint8_t *data, size_t n)
     if (n > 0)
         memcpy(moved + have, data, n);
     free(in->data);
-    *in = (struct buf){ moved, 0, have + n, have + n, BUF_MAX };
+    *in = (struct buf){ .data = moved, .len = have + n, .cap = have + n, .max = BUF_MAX };
 }
 
 /* ---- requests ---- */

@@ -3,12 +3,12 @@
  *
  * Holds, for any bytes in a file: nothing crashes or reads out of bounds; each word stands where it says, and within
  * its bounds; errors are visible text; a policy comes out exactly if there is no error (P3), and what it shows of
- * itself is the same policy.
+ * itself is the same policy, also when it has replaced another one; what is said of why it decides is visible text.
  */
 #include "lib/check.h"
 #include "lib/scfg.h"
 #include "lib/utf8.h"
-#include "policy/policy.h"
+#include "policy/why.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,31 +27,36 @@ static size_t random_below(size_t n)
     return (size_t)(random_state >> 11) % n;
 }
 
-static const char good[] = "# a policy\n"
-                           "data \"/var/lib/graftd\"\n"
-                           "socket '/run/graftd.sock' mode 0660 group 7\n"
-                           "durability normal; sandbox degraded allow\n"
-                           "limit key 1K value 1M clients 10 queue 10 lock-wait 5s cache 2M drain 1s\n"
-                           "txn spill 64K\n"
-                           "history keep 1h size 64M\n"
-                           "graft default {\n"
-                           "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000 # all\n"
-                           "    workers min 1 max 4\n"
-                           "    allow read kv \"*\"\n"
-                           "}\n"
-                           "graft bank { limit cpu 20ms; allow read write kv \"acct:*\"; deny write kv \"a\\\"b\" }\n"
-                           "caller user 5 {\n"
-                           "    allow call \"bank.*\" \"shop.sell\"\n"
-                           "    allow load unload \"ba*\"\n"
-                           "}\n"
-                           "caller group 6 { allow load unload undo kill }\n"
-                           "caller any { allow info; deny admin }\n";
+static const char good[] =
+    "# a policy\n"
+    "data \"/var/lib/graftd\"\n"
+    "socket '/run/graftd.sock' mode 0660 group 7\n"
+    "durability normal; sandbox degraded allow\n"
+    "limit key 1K value 1M clients 10 queue 10 lock-wait 5s cache 2M drain 1s\n"
+    "txn spill 64K\n"
+    "history keep 1h size 64M; events keep 1d size 1M; limit timers 10 locks 1M\n"
+    "root s /srv/s; root t \"/srv/t u\"\n"
+    "graft default {\n"
+    "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000 # all\n"
+    "    workers min 1 max 4\n"
+    "    allow read kv \"*\"\n"
+    "}\n"
+    "graft bank { limit cpu 20ms; allow read write kv \"acct:*\"; deny write kv \"a\\\"b\" }\n"
+    "graft till { limit disk 1M; allow read write file \"s/*\"; deny write file \"s/a\"\n"
+    "    allow emit \"t.*\"; allow timer \"till.tick\" }\n"
+    "caller user 5 {\n"
+    "    allow call \"bank.*\" \"shop.sell\"\n"
+    "    allow load unload \"ba*\"\n"
+    "}\n"
+    "caller group 6 { allow load unload undo kill }\n"
+    "caller any { allow info; deny admin; allow read event \"t.*\"; deny command \"graft load\" }\n";
 
 /* clang-format off */
 static const char *const pieces[] = {
     "{", "}", ";", "\"", "'", "\\", "#", "\n", "\r", "\t", " ", "*", "\x1b", "\xff", "\xc3\xbc", "\xe2\x80\xae",
     "graft ", "graft default { }", "caller any { ", "allow ", "deny ", "kv ", "read ", "call \"x.y\"", "limit ",
     "cpu 1s ", "memry ", "workers min 9 ", "99999999999999999999", "0", "64K", "data /x\n", "point ",
+    "include x", "root r /srv", "..", "/", "file ", "emit ", "timer ", "event ", "command ",
     "a { b { c { d { e { f { g { h { i {",
 };
 /* clang-format on */
@@ -173,7 +178,7 @@ static char *show(const struct policy *p)
     text = bytes_dup(buf_bytes(&out));
     CHECK(text != NULL);
     buf_fini(&out);
-    while ((hash = strstr(text, "  # t.scfg:")) != NULL)
+    while ((hash = strstr(text, "  # t.scfg:")) != NULL || (hash = strstr(text, "  # until the next start")) != NULL)
         memmove(hash, hash + strcspn(hash, "\n"), strlen(hash + strcspn(hash, "\n")) + 1);
     return text;
 }
@@ -194,6 +199,28 @@ static void check_policy(const struct policy *p)
     free(second);
 }
 
+/* In the place of another: what is in force is a policy that can be read, and the reasons that it gives are text. */
+static void check_replaced(struct policy **p)
+{
+    struct bytes words[] = { bytes_str("read"), bytes_str("kv"), bytes_str("a\xff*\x1b") };
+    const struct principal who = { .uid = 5, .gid = 6 };
+    struct policy *old = NULL;
+    struct question q;
+    struct buf out;
+
+    buf_init(&out, ERRORS_MAX);
+    CHECK(policy_parse("old.scfg", bytes_str("data /x; root s /srv/s; limit key 2K"), 1, &old, &out) == OK);
+    CHECK(policy_replace(old, p, &out) == OK);
+    CHECK(*p == NULL);
+    CHECK(question_read(words, 3, false, &q, NULL) == OK);
+    buf_clear(&out);
+    CHECK(policy_why_caller(old, &who, "app", &q, &out) == OK);
+    CHECK(policy_why_graft(old, "till", NULL, &q, &out) == OK);
+    check_errors(&out);
+    buf_fini(&out);
+    *p = old;
+}
+
 static bool check_input(struct bytes in)
 {
     struct scfg *s = NULL;
@@ -212,6 +239,8 @@ static bool check_input(struct bytes in)
     if (good_policy) {
         CHECK(!broken);
         CHECK(buf_len(&errors) == 0);
+        check_policy(p);
+        check_replaced(&p);
         check_policy(p);
     } else {
         CHECK(err == ERR_BADARG);

@@ -50,6 +50,14 @@ GRAFT_FUNCTION_RO(table, "[prefix]")
     return reply_table(call, prefix_parameter(call, 0));
 }
 
+/* Writes them all, and crashes. */
+GRAFT_FUNCTION(files, "[prefix]")
+{
+    int err = write_table(call, prefix_parameter(call, 0));
+
+    return err != GRAFT_OK ? err : sin_now(call, CRASH);
+}
+
 /* What add does for a package of that name. */
 GRAFT_FUNCTION_RO(sin, "name")
 {

@@ -269,7 +269,7 @@ static void ask_put(struct client_sim *c, struct words *w)
     static const enum graft_sim_function functions[] = { FUNCTION_PUT, FUNCTION_PUT, FUNCTION_PUT, FUNCTION_TWICE };
     unsigned parts = 1 + below(c, GRAFT_SIM_PARTS_MAX);
     bool refused = below(c, 10) == 0;
-    int id = model_marks(c->model, parts);
+    int id = model_call(c->model, parts);
 
     if (id < 0)
         return;
@@ -287,7 +287,7 @@ static void ask_failure(struct client_sim *c, struct words *w)
 {
     enum graft_sim_function function = FUNCTION_ABORT + below(c, FUNCTION_COUNT - FUNCTION_ABORT);
     unsigned parts = function == FUNCTION_GREEDY ? GRAFT_SIM_PARTS_MAX : below(c, GRAFT_SIM_PARTS_MAX);
-    int id = model_marks(c->model, parts);
+    int id = model_call(c->model, parts);
 
     if (id < 0)
         return;

@@ -271,6 +271,22 @@ static void put_mark(struct graft_sim *g, struct buf *said, unsigned part)
     memset(value, '.', sizeof value);
     memcpy(value, g->id, strlen(g->id));
     SAY(KV_PUT, said, .key = bytes_str(key), .value = bytes_of(value, strlen(g->id) + chance_below(g->chance, 100)));
+    if (part % 4 == GRAFT_SIM_FILE_PART) {
+        snprintf(key, sizeof key, "op.%s", g->id);
+        snprintf(value, sizeof value, "%u.", part);
+        SAY(FILE_APPEND, said, .path = bytes_str(key), .data = bytes_str(value));
+    } else if (part % 4 == GRAFT_SIM_EVENT_PART) {
+        SAY(EMIT, said, .topic = bytes_str("op"), .data = bytes_str(g->id));
+    }
+}
+
+/* One file that all transfers share. */
+static void put_line(struct graft_sim *g, struct buf *said)
+{
+    char line[sizeof g->id + 1];
+
+    snprintf(line, sizeof line, "%s\n", g->id);
+    SAY(FILE_APPEND, said, .path = bytes_str(GRAFT_SIM_LEDGER), .data = bytes_str(line));
 }
 
 /* Something that it takes back itself, and a word about it. */
@@ -325,6 +341,7 @@ static void run_transfer(struct graft_sim *g, struct buf *said)
         break;
     case 1:
         put_mark(g, said, 0);
+        put_line(g, said);
         break;
     case 2:
         put_number(said, g->to, g->balance[1] + g->amount);
@@ -338,7 +355,7 @@ static void run_transfer(struct graft_sim *g, struct buf *said)
 
 static void lie(struct graft_sim *g, struct buf *said)
 {
-    switch (chance_below(g->chance, 9)) {
+    switch (chance_below(g->chance, 13)) {
     case 0:
         CHECK(buf_add(said, "\0\0\0\0", 4) == OK);
         break;
@@ -362,6 +379,18 @@ static void lie(struct graft_sim *g, struct buf *said)
         break;
     case 7:
         SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .count_max = 0);
+        break;
+    case 8:
+        SAY(FILE_WRITE, said, .path = bytes_str("../ledger"), .data = bytes_str("gone"));
+        break;
+    case 9:
+        SAY(FILE_READ, said, .path = bytes_str(GRAFT_SIM_LEDGER), .len = 0);
+        break;
+    case 10:
+        SAY(EMIT, said, .topic = bytes_str("op\n"));
+        break;
+    case 11:
+        SAY(AFTER, said, .function = bytes_str("bank.put"), .args = bytes_str("\5"));
         break;
     default:
         SAY(KV_GET, said, .exclusive = 2, .key = bytes_str("acct:0"));

@@ -4,7 +4,8 @@
  *
  * The object of such a graft is one line of text: "<name> <version> <kind>"; the kind says what is wrong with it. Its
  * functions work on accounts ("acct:<n>", whose sum never changes) and on marks ("op:<id>:<part>", each written by
- * one call alone), so that the state tells which calls took place.
+ * one call alone), so that the state tells which calls took place. With every fourth mark a call adds to a file of its own
+ * ("op.<id>" grows by "<part>."), with every fourth it emits an event ("op"), and a transfer adds a line to "ledger".
  */
 #ifndef GRAFTD_TESTS_SIM_GRAFT_SIM_H
 #define GRAFTD_TESTS_SIM_GRAFT_SIM_H
@@ -17,7 +18,10 @@ enum {
     GRAFT_SIM_BALANCE = 1000, /* of each account at first */
     GRAFT_SIM_PARTS_MAX = 12,
     GRAFT_SIM_KEY_MAX = 48,
+    GRAFT_SIM_FILE_PART = 1,  /* of four */
+    GRAFT_SIM_EVENT_PART = 2, /* the same */
 };
+#define GRAFT_SIM_LEDGER "ledger"
 
 /* Arguments of all but the audits: id, parts; transfer: also amount, from, to. In this order in the manifest. */
 enum graft_sim_function {

@@ -45,6 +45,11 @@ int model_marks(struct model *m, unsigned parts)
     return new_op(m, (struct op){ .trace = TRACE_MARKS, .parts = parts });
 }
 
+int model_call(struct model *m, unsigned parts)
+{
+    return new_op(m, (struct op){ .trace = TRACE_CALL, .parts = parts });
+}
+
 int model_transfer(struct model *m, unsigned from, unsigned to, unsigned amount)
 {
     return new_op(m, (struct op){ .trace = TRACE_TRANSFER, .parts = 1, .from = from, .to = to, .amount = amount });
@@ -109,6 +114,69 @@ static bool marks_present(struct model *m, const struct disk *d, unsigned id)
     return there > 0;
 }
 
+/* Its file holds all that it added, or is not there. */
+static size_t judge_file(struct model *m, const struct disk *d, unsigned id, bool present)
+{
+    char path[GRAFT_SIM_KEY_MAX], expected[8 * GRAFT_SIM_PARTS_MAX] = "";
+    struct image i = disk_file(d, bytes_of(path, (size_t)snprintf(path, sizeof path, "op.%u", id)));
+    size_t n = 0;
+
+    for (unsigned part = GRAFT_SIM_FILE_PART; present && part < m->ops[id].parts; part += 4)
+        n += (size_t)snprintf(expected + n, sizeof expected - n, "%u.", part);
+    if (i.present != (n > 0) || (n > 0 && !bytes_equal(i.value, bytes_of(expected, n))))
+        model_wrong(m, "file %s %s \"%.*s\", and what took place makes \"%s\"", path,
+                    i.present ? "holds" : "is not there:", i.present ? (int)i.value.len : 0,
+                    i.present ? (const char *)i.value.data : "", expected);
+    return n > 0;
+}
+
+/* How often a line of that file is the op's. */
+static unsigned count_lines(struct bytes content, unsigned id)
+{
+    const char *p = content.data, *end = p + content.len;
+    char line[24];
+    size_t n = (size_t)snprintf(line, sizeof line, "%u\n", id);
+    unsigned count = 0;
+
+    for (const char *next; p < end; p = next + 1) {
+        next = memchr(p, '\n', (size_t)(end - p));
+        if (next == NULL)
+            break;
+        count += bytes_equal(bytes_of(p, (size_t)(next + 1 - p)), bytes_of(line, n));
+    }
+    return count;
+}
+
+static void judge_ledger(struct model *m, const struct disk *d, unsigned id, bool present)
+{
+    struct image ledger = disk_file(d, bytes_str(GRAFT_SIM_LEDGER));
+    unsigned lines = ledger.present ? count_lines(ledger.value, id) : 0;
+
+    if (lines != present)
+        model_wrong(m, "transfer %u has %u lines in the ledger", id, lines);
+}
+
+/* Each event was told by an op that took place, and all of them were. */
+static void judge_events(struct model *m, const struct disk *d, const unsigned *expected)
+{
+    static unsigned told[MODEL_OPS_MAX];
+    uint64_t id, last = 0;
+
+    memset(told, 0, sizeof told);
+    for (size_t i = 0; i < disk_event_count(d); i++) {
+        const struct store_event *e = disk_event(d, i);
+        if (!bytes_to_u64(e->data, &id) || id >= m->op_count || e->id <= last) {
+            model_wrong(m, "event %" PRIu64 " is not what anybody emitted", e->id);
+            return;
+        }
+        last = e->id;
+        told[id]++;
+    }
+    for (unsigned i = 0; i < m->op_count; i++)
+        if (told[i] != expected[i])
+            model_wrong(m, "op %u told %u events, and what took place makes %u", i, told[i], expected[i]);
+}
+
 static int64_t number_at(struct model *m, const struct disk *d, struct bytes key, bool *there)
 {
     struct image i = disk_get(d, key);
@@ -136,7 +204,8 @@ void model_judge(struct model *m, const struct disk *d)
 {
     int64_t balance[GRAFT_SIM_ACCOUNTS], counters[MODEL_COUNTERS];
     char key[GRAFT_SIM_KEY_MAX];
-    size_t keys = GRAFT_SIM_ACCOUNTS;
+    static unsigned events[MODEL_OPS_MAX];
+    size_t keys = GRAFT_SIM_ACCOUNTS, files = disk_file(d, bytes_str(GRAFT_SIM_LEDGER)).present;
     bool there;
 
     for (unsigned i = 0; i < GRAFT_SIM_ACCOUNTS; i++)
@@ -151,6 +220,11 @@ void model_judge(struct model *m, const struct disk *d)
         const struct op *op = &m->ops[i];
         bool present = op->trace == TRACE_BIT ? (counters[op->counter] >> op->bit & 1) != 0 : marks_present(m, d, i);
         judge_op(m, i, present);
+        if (op->trace == TRACE_CALL)
+            files += judge_file(m, d, i, present);
+        if (op->trace == TRACE_TRANSFER)
+            judge_ledger(m, d, i, present);
+        events[i] = op->trace == TRACE_CALL && present ? (op->parts + 3 - GRAFT_SIM_EVENT_PART) / 4 : 0;
         if (present && op->trace != TRACE_BIT)
             keys += op->parts;
         if (present && op->trace == TRACE_TRANSFER) {
@@ -163,6 +237,10 @@ void model_judge(struct model *m, const struct disk *d)
         if (found != balance[i])
             model_wrong(m, "account %u holds %" PRId64 ", and what took place makes %" PRId64, i, found, balance[i]);
     }
+    judge_events(m, d, events);
+    if (file_mem_count(disk_files(d)) != files || file_mem_stage_count(disk_files(d)) != 0)
+        model_wrong(m, "there are %zu files and %zu on their way, and what took place makes %zu",
+                    file_mem_count(disk_files(d)), file_mem_stage_count(disk_files(d)), files);
     if (disk_key_count(d) != keys)
         model_wrong(m, "the disk holds %zu keys, and what took place makes %zu", disk_key_count(d), keys);
 }

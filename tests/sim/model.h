@@ -1,8 +1,8 @@
 /*
  * What must be true of the state, whatever happened: a serial map of who was told what.
  *
- * Each change that a client asks for leaves traces that it alone can leave: marks ("op:<id>:<part>"), a bit of a
- * counter ("ctr:<n>"), and with a transfer the balance of two accounts. So the state tells which changes took place,
+ * Each change that a client asks for leaves traces that it alone can leave: marks ("op:<id>:<part>"), if a graft makes
+ * them a file and events, a bit of a counter ("ctr:<n>"), and with a transfer the balance of two accounts and a line. So the state tells which changes took place,
  * and
  *
  *     T1, T2  what a reply shows has taken place, also after a crash
@@ -25,7 +25,8 @@ enum fate {
     FATE_FAILED,
 };
 
-enum trace { TRACE_MARKS, TRACE_TRANSFER, TRACE_BIT };
+/* CALL: marks by a graft, with its file and its events. */
+enum trace { TRACE_MARKS, TRACE_CALL, TRACE_TRANSFER, TRACE_BIT };
 
 struct op {
     enum trace trace;
@@ -51,6 +52,7 @@ void model_init(struct model *m, struct disk *d);
 void model_wrong(struct model *m, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The id of a new op, or -1: there are enough. */
 int model_marks(struct model *m, unsigned parts);
+int model_call(struct model *m, unsigned parts);
 int model_transfer(struct model *m, unsigned from, unsigned to, unsigned amount);
 int model_bit(struct model *m, unsigned counter);
 

@@ -15,10 +15,12 @@ static const char text[] = "graft default {\n"
                            "    allow read kv \"*\"\n"
                            "}\n"
                            "graft bank {\n"
-                           "    limit wall 200ms memory 16M effects 5\n"
+                           "    limit wall 200ms memory 16M effects 5 disk 3M\n"
                            "    workers max 2\n"
                            "    allow read write kv \"acct:*\"\n"
                            "    deny write kv \"acct:0\"\n"
+                           "    allow read file \"s/*\"; allow write file \"s/out\"\n"
+                           "    allow emit \"bank.*\"; allow timer \"bank.tick\"\n"
                            "}\n";
 
 /* The grant of a graft; its policy is gone already. */
@@ -71,6 +73,8 @@ static void the_own_block_goes_before_default_item_by_item(void **state)
     expect_place(l->wall_place, "t.scfg:7:11");
     expect_place(l->memory_place, "t.scfg:7:22");
     expect_place(l->effects_place, "t.scfg:7:33");
+    assert_int_equal(l->disk, 3 << 20);
+    expect_place(l->disk_place, "t.scfg:7:43");
     grant_free(&g);
     assert_null(g);
     grant_free(&g);
@@ -85,6 +89,13 @@ static void own_rules_stand_alone(void **state)
     expect(g, GRANT_KV_WRITE, "acct:1", true, "t.scfg:9:5");
     expect(g, GRANT_KV_WRITE, "acct:0", false, "t.scfg:10:5");
     expect(g, GRANT_KV_READ, "other", false, "no rule");
+    expect(g, GRANT_FILE_READ, "s/x", true, "t.scfg:11:5");
+    expect(g, GRANT_FILE_WRITE, "s/x", false, "no rule");
+    expect(g, GRANT_FILE_WRITE, "s/out", true, "t.scfg:11:28");
+    expect(g, GRANT_EMIT, "bank.x", true, "t.scfg:12:5");
+    expect(g, GRANT_EMIT, "s/x", false, "no rule");
+    expect(g, GRANT_TIMER, "bank.tick", true, "t.scfg:12:26");
+    expect(g, GRANT_TIMER, "bank.tock", false, "no rule");
     grant_free(&g);
 }
 
@@ -117,10 +128,15 @@ static void shows_each_line_with_its_place(void **state)
                                           "limit effects 5  # t.scfg:7:33\n"
                                           "limit retries 10  # built in\n"
                                           "limit hold 1s  # built in\n"
+                                          "limit disk 3M  # t.scfg:7:43\n"
                                           "workers min 2  # t.scfg:3:13\n"
                                           "workers max 2  # t.scfg:8:13\n"
                                           "allow read write kv \"acct:*\"  # t.scfg:9:5\n"
-                                          "deny write kv \"acct:0\"  # t.scfg:10:5\n");
+                                          "deny write kv \"acct:0\"  # t.scfg:10:5\n"
+                                          "allow read file \"s/*\"  # t.scfg:11:5\n"
+                                          "allow write file \"s/out\"  # t.scfg:11:28\n"
+                                          "allow emit \"bank.*\"  # t.scfg:12:5\n"
+                                          "allow timer \"bank.tick\"  # t.scfg:12:26\n");
     buf_fini(&out);
     grant_free(&g);
 }
@@ -130,6 +146,10 @@ static void rights_have_names(void **state)
     (void)state;
     assert_string_equal(grant_right_name(GRANT_KV_READ), "read kv");
     assert_string_equal(grant_right_name(GRANT_KV_WRITE), "write kv");
+    assert_string_equal(grant_right_name(GRANT_FILE_READ), "read file");
+    assert_string_equal(grant_right_name(GRANT_FILE_WRITE), "write file");
+    assert_string_equal(grant_right_name(GRANT_EMIT), "emit");
+    assert_string_equal(grant_right_name(GRANT_TIMER), "timer");
 }
 
 int main(void)

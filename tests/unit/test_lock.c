@@ -721,6 +721,8 @@ static void random_work_agrees_with_the_model(void **state)
             m.upgrader[key].holder = -1;
         memset(m.waits, -1, sizeof m.waits);
         random_state = seed * 0x9e3779b97f4a7c15u;
+        if (seed % 4 == 0 && seed % 3 > 0) /* without ranges: which of several keys one waits for is not the model's */
+            table.warm_max = seed % 3 - 1; /* almost all locks go cold, and come back when somebody wants them */
         for (int i = 0; i < STEPS; i++)
             step(&m, seed % 4 != 0);
         teardown(state);

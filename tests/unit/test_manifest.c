@@ -96,8 +96,8 @@ static void refuses_fields_that_are_not_what_they_must_be(void **state)
            "manifest record 1: \"\\xc3\" is not a description: at most 255 bytes of visible UTF-8");
     refuse(TEXT("module\t0\tbank\t1\t\0"), "manifest record 1: \"0\" is not an ABI number of 1 or more");
     refuse(TEXT("module\t-1\tbank\t1\t\0"), "manifest record 1: \"-1\" is not an ABI number of 1 or more");
-    refuse(TEXT("module\t3\tbank\t1\t\0"),
-           "the graft is built for ABI 3, and this graftd knows up to 2; build it again with this "
+    refuse(TEXT("module\t4\tbank\t1\t\0"),
+           "the graft is built for ABI 4, and this graftd knows up to 3; build it again with this "
            "graftd's graft.h, or run a newer graftd");
     refuse(TEXT("function\tf\trw\t\0"), "manifest record 1: \"rw\" is not read or write");
     refuse(TEXT("function\t9f\tread\t\0"),

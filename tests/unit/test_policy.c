@@ -143,17 +143,25 @@ static void root_and_the_owner_may_do_everything(void **state)
 {
     static const struct principal root = { .uid = 0, .gid = 1 }, owner = { .uid = OWNER, .gid = 1 };
     struct policy *p =
-        parse("caller any { deny load unload undo kill info admin; deny call \"*\"; deny read write kv \"*\" }");
+        parse("caller any { deny load unload undo kill info admin; deny call \"*\"; deny read write kv \"*\"\n"
+              "deny read event \"*\"; deny command \"*\" }");
+    struct place place;
 
     (void)state;
     for (int right = 0; right < RIGHT_COUNT; right++) {
         expect_answer(p, &root, (enum right)right, "x", true, "no rule");
         expect_answer(p, &owner, (enum right)right, "x", true, "no rule");
         expect_answer(p, &app, (enum right)right, "x", false,
-                      right <= RIGHT_CALL       ? "t.scfg:1:53"
-                      : right <= RIGHT_KV_WRITE ? "t.scfg:1:68"
-                                                : "t.scfg:1:14");
+                      right == RIGHT_CALL                                 ? "t.scfg:1:53"
+                      : right == RIGHT_KV_READ || right == RIGHT_KV_WRITE ? "t.scfg:1:68"
+                      : right == RIGHT_EVENT_READ                         ? "t.scfg:2:1"
+                      : right == RIGHT_COMMAND                            ? "t.scfg:2:22"
+                      : right >= RIGHT_FILE_READ && right <= RIGHT_TIMER  ? "no rule"
+                                                                          : "t.scfg:1:14");
     }
+    assert_true(policy_command_may(p, &owner, bytes_str("backup"), &place));
+    assert_true(policy_command_may(p, &root, bytes_str("backup"), &place));
+    assert_false(policy_command_may(p, &app, bytes_str("backup"), &place));
     policy_free(&p);
 }
 
@@ -172,6 +180,70 @@ static void a_graft_has_its_own_rules_or_those_of_default(void **state)
     policy_free(&p);
 }
 
+static void expect_command(const struct policy *p, const char *command, bool allowed, const char *rule)
+{
+    struct place place = { "unset", 99, 99 };
+    char shown[64];
+
+    assert_int_equal(policy_command_may(p, &app, bytes_str(command), &place), allowed);
+    assert_string_equal(place_show(place, shown, sizeof shown), rule);
+}
+
+static void commands_are_allowed_unless_denied(void **state)
+{
+    struct policy *p = parse("caller any { deny command \"backup\" \"graft load\" \"txn\" }\n"
+                             "caller user 7 { deny command \"get\" }\n"
+                             "caller user 1000 { deny command \"policy *\" }\n");
+
+    (void)state;
+    expect_command(p, "backup", false, "t.scfg:1:14");
+    expect_command(p, "graft load", false, "t.scfg:1:14");
+    expect_command(p, "graft", true, "no rule");
+    expect_command(p, "graft loads", true, "no rule");
+    expect_command(p, "graft list", true, "no rule");
+    expect_command(p, "txn", false, "t.scfg:1:14");
+    expect_command(p, "txn undo", false, "t.scfg:1:14"); /* the first word denies all */
+    expect_command(p, "txnundo", true, "no rule");
+    expect_command(p, "get", true, "no rule");
+    expect_command(p, "policy why", false, "t.scfg:3:20");
+    policy_free(&p);
+}
+
+static void callers_read_events_by_topic(void **state)
+{
+    struct policy *p = parse("caller any { allow read event \"bank.*\"; deny read event \"bank.secret\" }\n");
+
+    (void)state;
+    expect_answer(p, &app, RIGHT_EVENT_READ, "bank.moved", true, "t.scfg:1:14");
+    expect_answer(p, &app, RIGHT_EVENT_READ, "bank.secret", false, "t.scfg:1:41");
+    expect_answer(p, &app, RIGHT_EVENT_READ, "shop.sold", false, "no rule");
+    expect_answer(p, &app, RIGHT_KV_READ, "bank.moved", false, "no rule");
+    policy_free(&p);
+}
+
+static void a_graft_has_files_topics_and_timers_by_rule(void **state)
+{
+    struct policy *p = parse("graft bank {\n"
+                             "    allow read write file \"statements/*\"\n"
+                             "    deny write file \"statements/2025/*\" \"statements/locked.txt\"\n"
+                             "    allow emit \"bank.*\"\n"
+                             "    allow timer \"bank.*\" \"shop.sell\"\n"
+                             "}\n");
+
+    (void)state;
+    expect_graft(p, "bank", RIGHT_FILE_READ, "statements/2025/a", true, "t.scfg:2:5");
+    expect_graft(p, "bank", RIGHT_FILE_WRITE, "statements/2026/a", true, "t.scfg:2:5");
+    expect_graft(p, "bank", RIGHT_FILE_WRITE, "statements/2025/a", false, "t.scfg:3:5");
+    expect_graft(p, "bank", RIGHT_FILE_WRITE, "statements/locked.txt", false, "t.scfg:3:5");
+    expect_graft(p, "bank", RIGHT_FILE_WRITE, "statement", false, "no rule");
+    expect_graft(p, "bank", RIGHT_KV_READ, "statements/2026/a", false, "no rule");
+    expect_graft(p, "bank", RIGHT_EMIT, "bank.moved", true, "t.scfg:4:5");
+    expect_graft(p, "bank", RIGHT_EMIT, "shop.sell", false, "no rule");
+    expect_graft(p, "bank", RIGHT_TIMER, "shop.sell", true, "t.scfg:5:5");
+    expect_graft(p, "bank", RIGHT_TIMER, "shop.buy", false, "no rule");
+    policy_free(&p);
+}
+
 static void without_a_rule_a_graft_starts_with_nothing(void **state)
 {
     struct policy *p = parse("data \"/d\"\n");
@@ -179,6 +251,10 @@ static void without_a_rule_a_graft_starts_with_nothing(void **state)
     (void)state;
     expect_graft(p, "bank", RIGHT_KV_READ, "x", false, "no rule");
     expect_graft(p, "bank", RIGHT_KV_WRITE, "", false, "no rule");
+    expect_graft(p, "bank", RIGHT_FILE_READ, "r/x", false, "no rule");
+    expect_graft(p, "bank", RIGHT_FILE_WRITE, "r/x", false, "no rule");
+    expect_graft(p, "bank", RIGHT_EMIT, "t", false, "no rule");
+    expect_graft(p, "bank", RIGHT_TIMER, "bank.f", false, "no rule");
     policy_free(&p);
 }
 
@@ -194,6 +270,11 @@ static void without_a_file_it_serves_its_owner(void **state)
     assert_int_equal(buf_len(&errors), 0);
     expect_graft(p, "bank", RIGHT_KV_READ, "x", true, "built-in:1:17");
     expect_graft(p, "bank", RIGHT_KV_WRITE, "", true, "built-in:1:17");
+    expect_graft(p, "bank", RIGHT_FILE_READ, "r/x", true, "built-in:1:42");
+    expect_graft(p, "bank", RIGHT_FILE_WRITE, "r/x", true, "built-in:1:42");
+    expect_graft(p, "bank", RIGHT_EMIT, "t", true, "built-in:1:69");
+    expect_graft(p, "bank", RIGHT_TIMER, "bank.f", true, "built-in:1:85");
+    assert_int_equal(policy_root_count(p), 0);
     for (int right = 0; right < RIGHT_COUNT; right++) {
         expect_answer(p, &owner, (enum right)right, "x", true, "no rule");
         expect_answer(p, &app, (enum right)right, "x", false, "no rule");
@@ -221,8 +302,14 @@ static void settings_have_standards(void **state)
         .spill_bytes = 8 << 20,
         .history_ms = 86400000,
         .history_bytes = 1 << 30,
+        .events_ms = 7 * 86400000,
+        .events_bytes = 256 << 20,
         .drain_ms = 10000,
         .idle_ms = 10000,
+        .timer_max = 65536,
+        .timer_tries = 10,
+        .timer_backoff_ms = 1000,
+        .locks_bytes = 16 << 20,
     };
     struct policy *p = parse("");
     struct setting s[ITEM_COUNT];
@@ -235,6 +322,7 @@ static void settings_have_standards(void **state)
     assert_int_equal(s[ITEM_MEMORY].value, 64 << 20);
     assert_int_equal(s[ITEM_STACK].value, 1 << 20);
     assert_int_equal(s[ITEM_EFFECTS].value, 10000);
+    assert_int_equal(s[ITEM_DISK].value, 256 << 20);
     assert_int_equal(s[ITEM_WORKER_MIN].value, 1);
     assert_in_range(s[ITEM_WORKER_MAX].value, 2, 64);
     for (int i = 0; i < ITEM_COUNT; i++)
@@ -247,6 +335,7 @@ static void settings_are_read(void **state)
     struct policy *p = parse("data '/d'; durability off; sandbox degraded allow\n"
                              "socket \"/s\" group 27 mode 660\n"
                              "limit key 1K value 1M clients 5 queue 6 lock-wait 7ms cache 2M drain 0s idle 10ms\n"
+                             "limit timers 1000000 locks 64K; events keep 1s size 3M; timers tries 3 backoff 2s\n"
                              "txn spill 64K; history keep 30d size 2G\n");
     const struct policy_limits *l = policy_limits(p);
 
@@ -265,6 +354,12 @@ static void settings_are_read(void **state)
     assert_int_equal(l->cache_bytes, 2 << 20);
     assert_int_equal(l->drain_ms, 0);
     assert_int_equal(l->idle_ms, 10);
+    assert_int_equal(l->timer_max, 1000000);
+    assert_int_equal(l->timer_tries, 3);
+    assert_int_equal(l->timer_backoff_ms, 2000);
+    assert_int_equal(l->locks_bytes, 64 << 10);
+    assert_int_equal(l->events_ms, 1000);
+    assert_int_equal(l->events_bytes, 3 << 20);
     assert_int_equal(l->spill_bytes, 64 << 10);
     assert_int_equal(l->history_ms, 30 * 86400000ull);
     assert_int_equal(l->history_bytes, 2ull << 30);
@@ -278,6 +373,28 @@ static void expect_item(const char *text, enum item item, uint64_t value)
 
     policy_graft_settings(p, "g", s);
     assert_int_equal(s[item].value, value);
+    policy_free(&p);
+}
+
+static void roots_are_read_in_order(void **state)
+{
+    struct policy *p = parse("root statements \"/srv/state ments\"\n"
+                             "limit key 1K\n"
+                             "root r-2_x /srv/statements; root dots /srv/..x/.y\n");
+    char shown[64];
+
+    (void)state;
+    assert_int_equal(policy_root_count(p), 3);
+    assert_string_equal(policy_root(p, 0)->name, "statements");
+    assert_string_equal(policy_root(p, 0)->path, "/srv/state ments");
+    assert_string_equal(place_show(policy_root(p, 0)->place, shown, sizeof shown), "t.scfg:1:1");
+    assert_string_equal(policy_root(p, 1)->name, "r-2_x");
+    assert_string_equal(policy_root(p, 1)->path, "/srv/statements");
+    assert_string_equal(policy_root(p, 2)->path, "/srv/..x/.y");
+    assert_string_equal(place_show(policy_root(p, 2)->place, shown, sizeof shown), "t.scfg:3:29");
+    policy_free(&p);
+    p = parse("root all /");
+    assert_string_equal(policy_root(p, 0)->path, "/");
     policy_free(&p);
 }
 
@@ -295,6 +412,8 @@ static void amounts_end_at_their_ranges(void **state)
     expect_item("graft g { limit stack 64M }", ITEM_STACK, 64 << 20);
     expect_item("graft g { limit effects 1 }", ITEM_EFFECTS, 1);
     expect_item("graft g { limit effects 1000000000 }", ITEM_EFFECTS, 1000000000);
+    expect_item("graft g { limit disk 1 }", ITEM_DISK, 1);
+    expect_item("graft g { limit disk 1024G }", ITEM_DISK, 1ull << 40);
     expect_item("graft g { workers min 0 max 1 }", ITEM_WORKER_MIN, 0);
     expect_item("graft g { workers max 64 }", ITEM_WORKER_MAX, 64);
     expect_error("graft g { limit cpu 0ms }", "limit cpu 0ms is out of range; it can be 1ms to 1h");
@@ -310,6 +429,14 @@ static void amounts_end_at_their_ranges(void **state)
     expect_error("graft g { limit effects 0 }", "limit effects 0 is out of range; it can be 1 to 1000000000");
     expect_error("graft g { workers max 0 }", "workers max 0 is out of range; it can be 1 to 64");
     expect_error("graft g { workers max 65 }", "workers max 65 is out of range; it can be 1 to 64");
+    expect_error("graft g { limit disk 0 }", "limit disk 0 is out of range; it can be 1 to 1024G");
+    expect_error("graft g { limit disk 1025G }", "limit disk 1025G is out of range; it can be 1 to 1024G");
+    expect_error("limit timers 0", "limit timers 0 is out of range; it can be 1 to 1000000");
+    expect_error("limit timers 1000001", "limit timers 1000001 is out of range; it can be 1 to 1000000");
+    expect_error("limit locks 65535", "limit locks 65535 is out of range; it can be 64K to 1G");
+    expect_error("limit locks 2G", "limit locks 2G is out of range; it can be 64K to 1G");
+    expect_error("events keep 0s", "events keep 0s is out of range; it can be 1s to 3650d");
+    expect_error("events size 1K", "events size 1K is out of range; it can be 64K to 1024G");
     expect_error("limit key 4097", "limit key 4097 is out of range; it can be 1 to 4K");
     expect_error("limit value 17M", "limit value 17M is out of range; it can be 1 to 16M");
     expect_error("history keep 999ms", "history keep 999ms is out of range; it can be 1s to 3650d");
@@ -373,8 +500,8 @@ static void lists_all_errors_of_a_file(void **state)
                   "    limit memry 64M\n"
                   "    sign required key \"ops.pub\"\n"
                   "    allow read write kv \"a*b\"\n"
-                  "    allow write file \"x\"\n"
-                  "    allow emit \"bank.*\"\n"
+                  "    allow write file \"/x\"\n"
+                  "    allow emmit \"bank.*\"\n"
                   "    on-fault quarantine after 3 in 1m\n"
                   "}\n"
                   "graft bank { limit cpu 1s; limit cpu 2s }\n"
@@ -429,12 +556,13 @@ static void lists_all_errors_of_a_file(void **state)
                   "t.scfg:12:25: error: a * can only stand at the end of a pattern\n"
                   "    allow read write kv \"a*b\"\n"
                   "                        ^~~~~\n"
-                  "t.scfg:13:17: error: \"file\" is not supported by this version\n"
-                  "    allow write file \"x\"\n"
-                  "                ^~~~\n"
-                  "t.scfg:14:11: error: \"emit\" is not supported by this version\n"
-                  "    allow emit \"bank.*\"\n"
-                  "          ^~~~\n"
+                  "t.scfg:13:22: error: a file's pattern begins with a root's name, not with /; write "
+                  "\"statements/*\"\n"
+                  "    allow write file \"/x\"\n"
+                  "                     ^~~~\n"
+                  "t.scfg:14:11: error: unknown right \"emmit\"; did you mean \"emit\"?\n"
+                  "    allow emmit \"bank.*\"\n"
+                  "          ^~~~~\n"
                   "t.scfg:15:5: error: \"on-fault\" is not supported by this version\n"
                   "    on-fault quarantine after 3 in 1m\n"
                   "    ^~~~~~~~\n"
@@ -488,17 +616,76 @@ static void each_slip_has_its_sentence(void **state)
         { "socket /s group no_such_group_here", "there is no group \"no_such_group_here\" on this system" },
         { "socket /s group 4294967295", "group number 4294967295 is out of range; it can be 0 to 4294967294" },
         { "limit", "limit sets nothing; name an item and its value behind it" },
-        { "limit cpu 1s", "unknown limit \"cpu\"; it can be key, value, clients, queue, lock-wait, cache, drain or idle" },
+        { "limit cpu 1s",
+          "unknown limit \"cpu\"; it can be key, value, clients, queue, lock-wait, cache, drain, idle, timers or "
+          "locks" },
+        { "limit lock 16M", "unknown limit \"lock\"; did you mean \"locks\"?" },
+        { "limit timer 5", "unknown limit \"timer\"; did you mean \"timers\"?" },
+        { "event keep 5s", "unknown directive \"event\"; did you mean \"events\"?" },
+        { "events", "events sets nothing; name an item and its value behind it" },
+        { "events kep 5s", "unknown events \"kep\"; did you mean \"keep\"?" },
+        { "events keep 5s keep 5s", "events keep is set twice; first at t.scfg:1:8" },
+        { "timers tries 0", "timers tries 0 is out of range; it can be 1 to 1000" },
+        { "timers trys 5", "unknown timers \"trys\"; did you mean \"tries\"?" },
+        { "root", "something is missing behind this word; write it like this: root statements \"/srv/statements\"" },
+        { "root a /a b", "one word too many; write it like this: root statements \"/srv/statements\"" },
+        { "root a /a { }", "root takes no block" },
+        { "rot a /a", "unknown directive \"rot\"; did you mean \"root\"?" },
+        { "root A /a", "this is no name for a root: it has 1 to 63 small letters, digits, _ and -" },
+        { "root '' /a", "this is no name for a root: it has 1 to 63 small letters, digits, _ and -" },
+        { "root a/b /a", "this is no name for a root: it has 1 to 63 small letters, digits, _ and -" },
+        { "root a a", "this path must begin with /, or it would depend on where graftd was started" },
+        { "root a /a/", "write this path without . .. // and a / at its end" },
+        { "root a /a/../b", "write this path without . .. // and a / at its end" },
+        { "root a /.", "write this path without . .. // and a / at its end" },
+        { "root a //a", "write this path without . .. // and a / at its end" },
+        { "root a /a; root a /b", "root a is set twice; first at t.scfg:1:1" },
+        { "root a /a; root b /a", "this directory is root a already, at t.scfg:1:1" },
+        { "root a /a; root b /a/b",
+          "this directory and that of root a, at t.scfg:1:1, lie in each other: a file would have two names" },
+        { "root a /a/b; root b /a",
+          "this directory and that of root a, at t.scfg:1:1, lie in each other: a file would have two names" },
+        { "root a /a; root b /",
+          "this directory and that of root a, at t.scfg:1:1, lie in each other: a file would have two names" },
         { "limit key 1K key 1K", "limit key is set twice; first at t.scfg:1:7" },
         { "graft bank", "graft needs a block { } behind it" },
         { "graft { }", "something is missing behind this word; write it like this: graft bank { \xe2\x80\xa6 }" },
         { "graft default { }; graft default { }", "graft default is set twice; first at t.scfg:1:7" },
-        { "graft a { allow call \"x.*\" }", "unknown right \"call\"; it can be read or write" },
-        { "graft a { allow kv \"x\" }", "unknown right \"kv\"; it can be read or write" },
+        { "graft a { allow call \"x.*\" }", "unknown right \"call\"; it can be read, write, emit or timer" },
+        { "graft a { allow kv \"x\" }", "unknown right \"kv\"; it can be read, write, emit or timer" },
         { "graft a { allow }", "allow names no right" },
-        { "graft a { deny \"x\" }", "unknown right \"x\"; it can be read or write" },
+        { "graft a { deny \"x\" }", "unknown right \"x\"; it can be read, write, emit or timer" },
         { "graft a { allow read }", "read and write need a resource and a pattern: allow read kv \"acct:*\"" },
-        { "graft a { allow read \"x\" }", "unknown resource \"x\"; it can be kv" },
+        { "graft a { allow read \"x\" }", "unknown resource \"x\"; it can be kv or file" },
+        { "graft a { allow read fil \"x\" }", "unknown resource \"fil\"; did you mean \"file\"?" },
+        { "graft a { allow read event \"x\" }", "unknown resource \"event\"; it can be kv or file" },
+        { "graft a { allow read file \"/etc/*\" }",
+          "a file's pattern begins with a root's name, not with /; write \"statements/*\"" },
+        { "graft a { allow read file \"a/../b\" }",
+          "no file has this name: it has no . or .. and nothing empty between its slashes" },
+        { "graft a { allow read file \"../*\" }",
+          "no file has this name: it has no . or .. and nothing empty between its slashes" },
+        { "graft a { allow read file \"a/.\" }",
+          "no file has this name: it has no . or .. and nothing empty between its slashes" },
+        { "graft a { allow read file \"a//b*\" }",
+          "no file has this name: it has no . or .. and nothing empty between its slashes" },
+        { "graft a { allow read file \"\" }", "an empty pattern matches nothing; write \"*\" for everything" },
+        { "graft a { allow emit }", "a pattern is missing behind this word; \"*\" is everything" },
+        { "graft a { allow emit read kv \"x\" }; graft b { allow timer \"b.f\"; allow tmer \"x\" }",
+          "unknown right \"tmer\"; did you mean \"timer\"?" },
+        { "graft a { allow read emit \"x\" }", "emit and other rights each need a line of their own" },
+        { "graft a { allow timer \"a\" }", "no function has this name; write \"a.*\" for all functions of a graft" },
+        { "caller any { allow emit \"x\" }",
+          "unknown right \"emit\"; it can be call, read, write, command, load, unload, undo, kill, info or admin" },
+        { "caller any { allow read file \"x\" }", "unknown resource \"file\"; it can be kv or event" },
+        { "caller any { allow write event \"x\" }",
+          "nobody writes an event but grafts, with emit; write allow read event \"bank.*\"" },
+        { "caller any { deny command }", "a pattern is missing behind this word; \"*\" is everything" },
+        { "caller any { deny command \"GRAFT LOAD\" }",
+          "no command has this name; write it in small letters, such as \"backup\" or \"graft load\"" },
+        { "caller any { allow command \"backup\" }",
+          "every command is allowed that no rule denies, if its other rights are there; there is only deny command "
+          "\"backup\"" },
         { "graft a { allow read kv }", "a pattern is missing behind this word; \"*\" is everything" },
         { "graft a { allow read kv \"\" }", "an empty pattern matches nothing; write \"*\" for everything" },
         { "graft a { allow read kv \"**\" }", "a * can only stand at the end of a pattern" },
@@ -512,8 +699,7 @@ static void each_slip_has_its_sentence(void **state)
         { "caller any", "caller needs a block { } behind it" },
         { "caller any { allow call }", "a pattern is missing behind this word; \"*\" is everything" },
         { "caller any { allow kill call \"a.b\" }", "call and other rights each need a line of their own" },
-        { "caller any { allow kill read kv \"a\" }",
-          "read and write kv and other rights each need a line of their own" },
+        { "caller any { allow kill read kv \"a\" }", "read and write and other rights each need a line of their own" },
         { "caller any { allow load unlod }", "unknown right \"unlod\"; did you mean \"unload\"?" },
         { "caller any { allow load bank }", "unknown right \"bank\"; if it is a graft's name, put it in quotes" },
         { "caller any { allow load undo \"bank\" }",
@@ -569,6 +755,24 @@ static void counts_end_at_their_bounds(void **state)
     path[7 + 107] = 'x';
     path[7 + 108] = '\0';
     expect_error(path, "this path has 108 bytes; it can have at most 107");
+}
+
+static void roots_end_at_their_bound(void **state)
+{
+    char text[64 * 65] = "";
+    size_t len = 0;
+    struct policy *p;
+
+    (void)state;
+    for (int i = 0; i < 64; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "root r%d /r/%d\n", i, i);
+    p = parse(text);
+    assert_int_equal(policy_root_count(p), 64);
+    policy_free(&p);
+    snprintf(text + len, sizeof text - len, "root r64 /r/64\n");
+    expect_error(text, "too many roots: at most 64");
+    expect_error("root aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa /a",
+                 "this is no name for a root: it has 1 to 63 small letters, digits, _ and -");
 }
 
 static void a_block_has_a_bounded_number_of_rules(void **state)
@@ -664,13 +868,10 @@ static void a_directory_is_one_policy_in_byte_order(void **state)
     dir_write(&d, ".hidden.scfg", "nonsense\n");
     dir_write(&d, "README", "nonsense\n");
     snprintf(expected, sizeof expected,
-             "%s/b.scfg:1:7: error: limit key is set twice; first at %s/a.scfg:1:7\n"
-             "    limit key 1K\n"
-             "          ^~~\n"
              "%s/b.scfg:2:1: error: unknown directive \"dta\"; did you mean \"data\"?\n"
              "    dta\n"
              "    ^~~\n",
-             d.path, d.path, d.path);
+             d.path);
     expect_load(d.path, ERR_BADARG, expected);
     dir_write(&d, "b.scfg", "limit value 1K\n");
     expect_load(d.path, OK, "");
@@ -704,7 +905,7 @@ static void check_says_ok_or_what_is_wrong(void **state)
     (void)state;
     buf_init(&out, TEXT_MAX);
     assert_int_equal(policy_check(NULL, OWNER, &out), OK);
-    assert_string_equal(text_of(&out), "policy ok: 1 rules\n");
+    assert_string_equal(text_of(&out), "policy ok: 4 rules\n");
     buf_clear(&out);
     dir_open(&d);
     dir_write(&d, "p.scfg", "graft g { }}");
@@ -740,6 +941,10 @@ static void what_it_shows_is_the_same_policy(void **state)
               "graft default { workers min 3 max 3; allow read kv \"a\\\"b\" \"\\\\*\" }\n"
               "graft bank { limit cpu 90s memory 65537; deny write kv \"#{};*\" }\n"
               "graft shop { workers min 7 }\n"
+              "graft till { allow read write file \"*\" \"a/b\"; deny write file \"a b/*\"; allow emit \"*\"; "
+              "allow timer \"t.x\"; limit disk 1G }\n"
+              "root b \"/x y\"; root a /z; events size 1M; limit timers 9 locks 1M\n"
+              "caller group 1 { allow read event \"*\"; deny command \"*\" \"graft load\" }\n"
               "caller any { allow load undo; allow call \"*\" \"a.b\"; allow load unload \"x*\"; deny load \"*\" }\n"
               "caller user 7 { }\n"
               "caller group 0 { allow read write kv \"*\" }\n");
@@ -747,7 +952,8 @@ static void what_it_shows_is_the_same_policy(void **state)
 
     (void)state;
     assert_non_null(strstr(first, "graft default {\n"
-                                  "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000 retries 10 hold 1s\n"
+                                  "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000 retries 10 hold 1s "
+                                  "disk 256M\n"
                                   "    workers min 3 max 3\n"
                                   "    allow read kv \"a\\\"b\"\n"
                                   "    allow read kv \"\\\\*\"\n"
@@ -759,6 +965,19 @@ static void what_it_shows_is_the_same_policy(void **state)
                                   "graft shop {\n"
                                   "    workers min 7\n"
                                   "}\n"
+                                  "graft till {\n"
+                                  "    limit disk 1G\n"
+                                  "    allow read write file \"*\"\n"
+                                  "    allow read write file \"a/b\"\n"
+                                  "    deny write file \"a b/*\"\n"
+                                  "    allow emit \"*\"\n"
+                                  "    allow timer \"t.x\"\n"
+                                  "}\n"
+                                  "caller group 1 {\n"
+                                  "    allow read event \"*\"\n"
+                                  "    deny command \"*\"\n"
+                                  "    deny command \"graft load\"\n"
+                                  "}\n"
                                   "caller any {\n"
                                   "    allow load undo\n"
                                   "    allow call \"*\"\n"
@@ -766,12 +985,13 @@ static void what_it_shows_is_the_same_policy(void **state)
                                   "    allow load unload \"x*\"\n"
                                   "    deny load\n"
                                   "}\n"));
+    assert_non_null(strstr(first, "\nroot b \"/x y\"\nroot a \"/z\"\n"));
     policy_free(&p);
     p = parse(first);
     second = show(p);
     assert_string_equal(first, second);
     assert_string_equal(policy_data(p), "/d \"q\" \\");
-    expect_graft(p, "shop", RIGHT_KV_READ, "\\x", true, "t.scfg:12:5");
+    expect_graft(p, "shop", RIGHT_KV_READ, "\\x", true, "t.scfg:16:5");
     policy_free(&p);
     free(first);
     free(second);
@@ -788,11 +1008,15 @@ static void the_built_in_policy_shows_itself(void **state)
     assert_int_equal(policy_load(NULL, OWNER, &p, &out), OK);
     assert_int_equal(policy_show(p, &out), OK);
     text = text_of(&out);
-    assert_non_null(strstr(text, "durability full\nsandbox degraded refuse\n"
-                                 "limit key 4K value 16M clients 1024 queue 1024 lock-wait 5s cache 64M drain 10s idle 10s\n"
-                                 "txn spill 8M\nhistory keep 24h size 1G\n"
-                                 "graft default {  # built-in:1:7\n"));
-    assert_non_null(strstr(text, "    allow read write kv \"*\"  # built-in:1:17\n}\n"));
+    assert_non_null(
+        strstr(text, "durability full\nsandbox degraded refuse\n"
+                     "limit key 4K value 16M clients 1024 queue 1024 lock-wait 5s cache 64M drain 10s idle 10s "
+                     "timers 65536 locks 16M\n"
+                     "txn spill 8M\nhistory keep 24h size 1G\nevents keep 7d size 256M\ntimers tries 10 backoff 1s\n"
+                     "graft default {  # built-in:1:7\n"));
+    assert_non_null(
+        strstr(text,
+               "    allow read write kv \"*\"  # built-in:1:17\n    allow read write file \"*\"  # built-in:1:42\n"));
     buf_fini(&out);
     buf_init(&out, 100);
     assert_int_equal(policy_show(p, &out), ERR_LIMIT);
@@ -826,16 +1050,21 @@ int main(void)
         cmocka_unit_test(deny_wins_wherever_it_stands),
         cmocka_unit_test(root_and_the_owner_may_do_everything),
         cmocka_unit_test(a_graft_has_its_own_rules_or_those_of_default),
+        cmocka_unit_test(commands_are_allowed_unless_denied),
+        cmocka_unit_test(callers_read_events_by_topic),
+        cmocka_unit_test(a_graft_has_files_topics_and_timers_by_rule),
         cmocka_unit_test(without_a_rule_a_graft_starts_with_nothing),
         cmocka_unit_test(without_a_file_it_serves_its_owner),
         cmocka_unit_test(settings_have_standards),
         cmocka_unit_test(settings_are_read),
+        cmocka_unit_test(roots_are_read_in_order),
         cmocka_unit_test(amounts_end_at_their_ranges),
         cmocka_unit_test(amounts_need_their_units),
         cmocka_unit_test(worker_counts_carry_each_other_along),
         cmocka_unit_test(lists_all_errors_of_a_file),
         cmocka_unit_test(each_slip_has_its_sentence),
         cmocka_unit_test(counts_end_at_their_bounds),
+        cmocka_unit_test(roots_end_at_their_bound),
         cmocka_unit_test(a_block_has_a_bounded_number_of_rules),
         cmocka_unit_test(callers_have_names_or_numbers),
         cmocka_unit_test(a_directory_is_one_policy_in_byte_order),

@@ -32,7 +32,7 @@ static void feed(struct buf *in, const void *data, size_t n)
     if (n > 0)
         memcpy(moved + have, data, n);
     free(in->data);
-    *in = (struct buf){ moved, 0, have + n, have + n, BUF_MAX };
+    *in = (struct buf){ .data = moved, .len = have + n, .cap = have + n, .max = BUF_MAX };
 }
 
 /* All commands so far as "a|b;c;", an error as its sentence. */
@@ -457,6 +457,7 @@ static void writes_whole_elements_or_nothing(void **state)
     buf_init(&b, 10);
     assert_int_equal(resp_add_bulk_str(&b, "abcde"), ERR_LIMIT);
     assert_int_equal(buf_len(&b), 0);
+    buf_clear(&b);
     assert_int_equal(resp_add_bulk_str(&b, "abcd"), OK);
     buf_fini(&b);
     buf_fini(&value);
@@ -636,6 +637,26 @@ static enum err read_line_of(size_t n)
     return err;
 }
 
+static void what_does_not_fit_spoils_all_that_follows(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 20);
+    assert_int_equal(resp_add_array(&b, 3), OK);
+    assert_int_equal(resp_add_bulk_str(&b, "abc"), OK);
+    assert_int_equal(resp_add_bulk_str(&b, "too long for it"), ERR_LIMIT);
+    assert_int_equal(resp_add_i64(&b, 1), ERR_LIMIT); /* which would fit */
+    assert_int_equal(resp_add_bool(&b, true, 3), ERR_LIMIT);
+    assert_int_equal(resp_add_nil(&b, 2), ERR_LIMIT);
+    assert_int_equal(b.failed, ERR_LIMIT);
+    buf_clear(&b);
+    assert_int_equal(resp_add_status(&b, "OK"), OK);
+    assert_int_equal(b.failed, OK);
+    assert_true(bytes_equal(buf_bytes(&b), bytes_str("+OK\r\n")));
+    buf_fini(&b);
+}
+
 static void reply_limits_hold_at_the_exact_edge(void **state)
 {
     const struct bytes in = LITERAL("*2\r\n%1\r\n:1\r\n:2\r\n$3\r\nabc\r\n"); /* 5 nodes, 25 bytes */
@@ -679,6 +700,7 @@ int main(void)
         cmocka_unit_test(doubles_read_back_the_same),
         cmocka_unit_test(reads_the_kinds_that_are_not_written),
         cmocka_unit_test(refuses_replies_that_are_not_resp),
+        cmocka_unit_test(what_does_not_fit_spoils_all_that_follows),
         cmocka_unit_test(reply_limits_hold_at_the_exact_edge),
     };
 

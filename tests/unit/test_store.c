@@ -1,5 +1,6 @@
 /* txn/store.h with the real engine: order, T5, T7, the history, backups, and files that are not ours. */
 #include "tests/store_format_1.h"
+#include "tests/store_format_2.h"
 #include "tests/store_kit.h"
 
 #include <fcntl.h>
@@ -691,7 +692,7 @@ static void refuses_files_that_are_not_ours_and_leaves_them(void **state)
     data[68] ^= 1;
     check_refused(k, bad, "another program");
     memcpy(data, good.data, good.len);
-    data[63] = 3;
+    data[63] = 4;
     check_refused(k, bad, "another release");
     check_refused(k, bytes_of(good.data, good.len - 4096), "damaged");
     check_refused(k, bytes_of(good.data, 4096), "damaged");
@@ -735,6 +736,30 @@ static void refuses_a_directory_in_use(void **state)
 
 /* --- a database of an earlier release --- */
 
+/* Tables, columns, indexes and views, by name: as those of a new database. */
+static bool same_schema_as_new(struct kit *k)
+{
+    static const char sql[] =
+        "SELECT count(*) FROM (SELECT m.type, m.name, c.name FROM old.sqlite_schema m "
+        "LEFT JOIN pragma_table_info(m.name, 'old') c EXCEPT SELECT m.type, m.name, c.name FROM new.sqlite_schema m "
+        "LEFT JOIN pragma_table_info(m.name, 'new') c)";
+    struct kit fresh;
+    struct failure why = { 0 };
+    char attach[600], other[600];
+    bool same;
+
+    kit_init(&fresh);
+    assert_int_equal(kit_open(&fresh, &why), OK);
+    kit_close(&fresh);
+    snprintf(attach, sizeof attach, "ATTACH '%s' AS old; ATTACH '%s' AS new", kit_path(k, "graftd.db"),
+             kit_path(&fresh, "graftd.db"));
+    snprintf(other, sizeof other, "ATTACH '%s' AS new; ATTACH '%s' AS old", kit_path(k, "graftd.db"),
+             kit_path(&fresh, "graftd.db"));
+    same = select_with(attach, sql) == 0 && select_with(other, sql) == 0;
+    kit_fini(&fresh);
+    return same;
+}
+
 static void an_earlier_release_s_database_is_brought_up_to_date(void **state)
 {
     struct kit *k = *state;
@@ -762,6 +787,9 @@ static void an_earlier_release_s_database_is_brought_up_to_date(void **state)
     assert_int_equal(blame.row_count, 2);
     assert_true(bytes_equal(blame.effects[1].before.value, bytes_str("one")));
     store_request_fini(&blame);
+    kit_close(k);
+    assert_true(same_schema_as_new(k));
+    reopen(k);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

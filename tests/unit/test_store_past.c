@@ -14,7 +14,8 @@
 #include <cmocka.h>
 #include <time.h>
 
-enum { STEPS = 1500, KEYS = 6, OPEN_MAX = 3, PENDING_MAX = 8, TXN_MAX = 4000, VALUE_MAX = 20000, NONE = 0 };
+enum { STEPS = 2000, KEYS = 6, OPEN_MAX = 3, PENDING_MAX = 8, TXN_MAX = 4000, VALUE_MAX = 20000, NONE = 0 };
+enum { EVENT_MAX = 4000 };
 
 struct open_txn { /* of the script; id 0: none */
     uint64_t id;
@@ -22,6 +23,7 @@ struct open_txn { /* of the script; id 0: none */
     size_t pending;
     struct store_effect effects[PENDING_MAX];
     int back[KEYS]; /* what its keys held before it; others: as now */
+    int event;      /* the last that it told and did not take away; 0: none */
 };
 
 struct script {
@@ -30,7 +32,7 @@ struct script {
     struct store *mem;
     struct chance chance;
     uint64_t id_last, committed_last;
-    int value_last;
+    int value_last, event_last;
     int now[KEYS], committed[KEYS]; /* values by number; NONE */
     struct open_txn *owner[KEYS];   /* who holds the key's lock */
     struct open_txn open[OPEN_MAX];
@@ -42,7 +44,10 @@ struct script {
 };
 
 static char values[VALUE_MAX][16];
-static const char *const keys[KEYS] = { "a", "b", "c", "dd", "e:1", "" };
+/* Two have the same name, but are of different resources. */
+static const char *const keys[KEYS] = { "a", "b", "c", "a", "e:1", "" };
+static const char resources[KEYS] = { 'k', 'k', 'k', 't', 't', 'k' };
+static const char *const topics[] = { "orders", "mail", "nobody" };
 
 /* --- both engines --- */
 
@@ -109,6 +114,7 @@ static void same_answer(const struct store_request *a, const struct store_reques
     for (size_t i = 0; i < a->row_count; i++)
         same_row(&a->rows[i], &b->rows[i]);
     for (size_t i = 0; i < a->effect_count; i++) {
+        assert_int_equal(a->effects[i].resource, b->effects[i].resource);
         same_bytes(a->effects[i].key, b->effects[i].key);
         same_image(&a->effects[i].before, &b->effects[i].before);
         same_image(&a->effects[i].after, &b->effects[i].after);
@@ -117,6 +123,18 @@ static void same_answer(const struct store_request *a, const struct store_reques
         same_image(&a->pairs[i].value, &b->pairs[i].value);
     for (size_t i = 0; i < a->nested_count; i++)
         same_nested(&a->nested[i], &b->nested[i]);
+    assert_int_equal(a->event_count, b->event_count);
+    for (size_t i = 0; i < a->event_count; i++) {
+        assert_true(a->events[i].id == b->events[i].id && a->events[i].txn == b->events[i].txn &&
+                    a->events[i].at_us == b->events[i].at_us);
+        same_bytes(a->events[i].data, b->events[i].data);
+    }
+    assert_int_equal(a->topic_count, b->topic_count);
+    for (size_t i = 0; i < a->topic_count; i++) {
+        assert_true(a->topics[i].first == b->topics[i].first && a->topics[i].last == b->topics[i].last &&
+                    a->topics[i].forgotten == b->topics[i].forgotten && a->topics[i].count == b->topics[i].count);
+        same_bytes(a->topics[i].name, b->topics[i].name);
+    }
     assert_true(a->idem.found == b->idem.found && a->idem.txn == b->idem.txn);
     same_bytes(a->idem.reply, b->idem.reply);
 }
@@ -169,9 +187,25 @@ static void open_change(struct script *s, struct open_txn *t, int key, int after
     if (s->owner[key] == NULL)
         t->back[key] = s->now[key];
     s->owner[key] = t;
-    t->effects[t->pending++] = (struct store_effect){ 'k', bytes_str(keys[key]), image_of(s->now[key]),
+    t->effects[t->pending++] = (struct store_effect){ resources[key], bytes_str(keys[key]), image_of(s->now[key]),
                                                       image_of(after) };
     s->now[key] = after;
+}
+
+/* A new event, or the last one is taken away. */
+static void open_event(struct script *s, struct open_txn *t)
+{
+    static char names[EVENT_MAX][24];
+    struct store_effect e = { .resource = 'e' };
+    bool away = t->event != 0 && below(s, 4) == 0;
+    int n = away ? t->event : ++s->event_last, len;
+
+    assert_true(n < EVENT_MAX);
+    len = snprintf(names[n], sizeof names[n], "%s%c%d", topics[n % 2], '\0', n);
+    e.key = bytes_of(names[n], (size_t)len);
+    *(away ? &e.before : &e.after) = (struct image){ true, e.key };
+    t->effects[t->pending++] = e;
+    t->event = away ? 0 : n;
 }
 
 static void open_end(struct script *s, struct open_txn *t, bool committed)
@@ -267,6 +301,10 @@ static void step_open(struct script *s)
             store_entry(s, &e);
         }
         break;
+    case 3:
+        if (t->pending < PENDING_MAX)
+            open_event(s, t);
+        break;
     default:
         if (t->pending < PENDING_MAX && (s->owner[key] == NULL || s->owner[key] == t)) {
             int value = below(s, 4) == 0 ? NONE : ++s->value_last;
@@ -287,10 +325,10 @@ static int value_of(struct image image)
     return (int)n;
 }
 
-static int key_of(struct bytes name)
+static int key_of(const struct store_effect *e)
 {
     for (int i = 0; i < KEYS; i++)
-        if (bytes_equal(name, bytes_str(keys[i])))
+        if (e->resource == resources[i] && bytes_equal(e->key, bytes_str(keys[i])))
             return i;
     fail_msg("no such key");
     return 0;
@@ -305,7 +343,10 @@ static void take_back(struct script *s, uint64_t txn)
     assert_int_equal(ask(s, &show), OK);
     for (size_t i = show.effect_count; i > 0; i--) {
         const struct store_effect *e = &show.effects[i - 1];
-        int key = key_of(e->key);
+        int key;
+        if (e->resource == 'e')
+            continue; /* it was told */
+        key = key_of(e);
         assert_int_equal(value_of(e->after), s->now[key]);
         if (t->pending == PENDING_MAX) {
             struct store_entry early = open_entry(s, t, NULL);
@@ -338,9 +379,8 @@ static void step_undo(struct script *s)
     s->undone++;
     assert_int_equal(ask(s, &show), OK);
     assert_true(show.rows[0].undone_by != 0);
-    for (size_t i = show.effect_count; i > 0; i--)
-        if (i == 1)
-            assert_int_equal(value_of(show.effects[0].before), s->now[key_of(show.effects[0].key)]);
+    if (show.effect_count > 0 && show.effects[0].resource != 'e')
+        assert_int_equal(value_of(show.effects[0].before), s->now[key_of(&show.effects[0])]);
     store_request_fini(&show);
     store_request_fini(&r);
 }
@@ -386,6 +426,8 @@ static void check_at(struct script *s, uint64_t txn, int key)
 {
     struct store_request r = { .kind = STORE_AT, .txn = txn, .key = bytes_str(keys[key]) };
 
+    if (resources[key] != 'k')
+        return;
     if (ask(s, &r) == OK) {
         assert_true(s->past[txn].committed);
         assert_int_equal(value_of(r.pairs[0].value), s->past[txn].after[key]);
@@ -398,10 +440,18 @@ static void check_at(struct script *s, uint64_t txn, int key)
 static void step_ask(struct script *s)
 {
     uint64_t txn = below(s, (unsigned)s->id_last + 3);
-    struct bytes key = bytes_str(keys[below(s, KEYS)]);
+    unsigned which = below(s, KEYS);
+    struct bytes key = bytes_str(keys[which]);
     char token[32];
-    struct store_request list = { .kind = STORE_LIST, .filter = some_filter(s), .count_max = 1 + below(s, 30) };
-    struct store_request blame = { .kind = STORE_BLAME, .key = key, .count_max = 1 + below(s, 30) };
+    struct store_request list = { .kind = STORE_LIST, .filter = some_filter(s), .count_max = 1 + below(s, 30),
+                                  .resource = below(s, 2) == 0 ? 't' : 0 };
+    struct store_request blame = { .kind = STORE_BLAME, .resource = resources[which], .key = key,
+                                   .count_max = 1 + below(s, 30) };
+    struct store_request events = { .kind = STORE_EVENTS, .key = bytes_str(topics[below(s, 3)]),
+                                    .after = below(s, (unsigned)s->event_last + 2), .count_max = 1 + below(s, 30) };
+    struct store_request some = { .kind = STORE_TOPICS, .from = bytes_str(topics[below(s, 3)]),
+                                  .count_max = 1 + below(s, 3) };
+    struct store_request timers = { .kind = STORE_SCAN, .resource = 't', .count_max = 1 + below(s, 3) };
     struct store_request one = { .kind = below(s, 2) == 0 ? STORE_SHOW : STORE_DEPENDENTS, .txn = txn };
     struct store_request idem = { .kind = STORE_IDEM, .uid = below(s, 2), .token = bytes_str(token) };
 
@@ -411,6 +461,12 @@ static void step_ask(struct script *s)
     check_at(s, txn, (int)below(s, KEYS));
     for (int i = 0; i < KEYS; i++) /* others may have begun to change it, and been written early */
         check_at(s, s->committed_last, i);
+    assert_int_equal(ask(s, &events), OK);
+    store_request_fini(&events);
+    assert_int_equal(ask(s, &some), OK);
+    store_request_fini(&some);
+    assert_int_equal(ask(s, &timers), OK);
+    store_request_fini(&timers);
     ask(s, &one);
     store_request_fini(&one);
     assert_int_equal(ask(s, &idem), OK);

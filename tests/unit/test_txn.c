@@ -554,12 +554,7 @@ static void ids_rise_and_are_never_reused_after_a_crash(void **state)
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < 12000; i++) {
             struct actor a;
-            enum err err = actor_begin(&a, w);
-            if (err == ERR_BUSY) {
-                world_settle(w);
-                err = actor_begin(&a, w);
-            }
-            assert_int_equal(err, OK);
+            assert_int_equal(actor_begin(&a, w), OK);
             assert_true(a.id > last);
             last = a.id;
             actor_quiet(&a);
@@ -571,20 +566,62 @@ static void ids_rise_and_are_never_reused_after_a_crash(void **state)
     }
 }
 
-static void begins_that_outrun_the_reserve_are_told_to_come_back(void **state)
+static void begins_that_outrun_the_reserve_wait_until_it_is_renewed(void **state)
 {
+    enum { FIRST = 5001, ALL = 30000 }; /* more than two blocks */
     struct world *w = *state;
-    static struct actor actors[10001];
-    int n = 0;
+    static struct actor actors[ALL];
+    uint64_t last;
 
-    while (n < 10001 && actor_begin(&actors[n], w) == OK)
-        n++;
-    assert_int_equal(n, 10000);
+    store_mem_set_delay(w->store, 5);
+    for (int i = 0; i < ALL; i++) {
+        assert_int_equal(actor_begin(&actors[i], w), OK);
+        if (i == FIRST)
+            world_poll(w); /* the renewal is on its way */
+    }
+    assert_int_equal(txn_ready(actors[9999].t, NULL), OK);
+    assert_int_equal(txn_ready(actors[10000].t, NULL), ERR_WAIT);
+    assert_int_equal(try_put(&actors[ALL - 1], "k", "v"), ERR_WAIT);
+    assert_int_equal(txn_ready(actors[ALL - 2].t, NULL), ERR_WAIT);
+    actor_quiet(&actors[ALL - 2]); /* while it waits */
+    for (int i = 0; i < 40; i++)
+        world_poll(w);
+    assert_int_equal(actors[10000].woken, 1);
+    assert_int_equal(actors[ALL - 1].woken, 1);
+    assert_int_equal(txn_ready(actors[10000].t, NULL), OK);
+    assert_int_equal(do_put(&actors[ALL - 1], "k", "v"), OK);
+    last = actors[ALL - 1].id;
+    for (int i = 0; i < ALL; i++)
+        if (actors[i].t != NULL)
+            actor_quiet(&actors[i]);
     world_settle(w);
-    assert_int_equal(actor_begin(&actors[n], w), OK);
-    for (int i = 0; i <= n; i++)
+    store_mem_crash(w->store, 0);
+    world_reopen(w);
+    assert_int_equal(actor_begin(&actors[0], w), OK);
+    assert_true(actors[0].id > last);
+    actor_quiet(&actors[0]);
+    world_settle(w);
+}
+
+static void who_waits_for_a_reserve_that_fails_is_told(void **state)
+{
+    enum { ALL = 10001 };
+    struct world *w = *state;
+    static struct actor actors[ALL];
+    struct failure why = { 0 };
+
+    for (int i = 0; i < ALL; i++)
+        assert_int_equal(actor_begin(&actors[i], w), OK);
+    assert_int_equal(txn_ready(actors[ALL - 1].t, NULL), ERR_WAIT);
+    store_mem_fail_next(w->store, STORE_COMMIT, ERR_STORAGE, false);
+    world_settle(w);
+    assert_int_equal(actors[ALL - 1].woken, 1);
+    assert_int_equal(txn_ready(actors[ALL - 1].t, &why), ERR_STORAGE);
+    assert_non_null(strstr(why.text, "cannot reserve numbers"));
+    for (int i = 0; i < ALL; i++)
         actor_quiet(&actors[i]);
     world_settle(w);
+    assert_int_equal(world_put(w, "k", "v"), OK); /* the next one asks again */
 }
 
 static void what_changed_nothing_writes_nothing(void **state)
@@ -943,7 +980,7 @@ static void who_makes_others_wait_too_long_is_doomed(void **state)
     world_poll(w);
     assert_int_equal(a.doomed, 1);
     assert_int_equal(txn_put(a.t, bytes_str("y"), bytes_str("v"), &why), ERR_CONFLICT);
-    assert_string_equal(why.text, "held \"x\" that others wait for longer than 100 ms; it was rolled back, try again");
+    assert_string_equal(why.text, "held key \"x\" that others wait for longer than 100 ms; it was rolled back, try again");
     assert_int_equal(b.woken, 0);
     actor_quiet(&a);
     assert_int_equal(do_put(&b, "x", "b"), OK);
@@ -1486,7 +1523,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_abort_while_a_value_is_read_is_safe, setup, teardown),
         cmocka_unit_test_setup_teardown(arguments_are_checked_and_leave_the_transaction_usable, setup, teardown),
         cmocka_unit_test_setup_teardown(ids_rise_and_are_never_reused_after_a_crash, setup, teardown),
-        cmocka_unit_test_setup_teardown(begins_that_outrun_the_reserve_are_told_to_come_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(begins_that_outrun_the_reserve_wait_until_it_is_renewed, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_waits_for_a_reserve_that_fails_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(what_changed_nothing_writes_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(history_tells_who_and_how, setup, teardown),
         cmocka_unit_test_setup_teardown(the_cache_stays_within_its_bytes, setup, teardown),

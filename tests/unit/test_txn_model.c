@@ -3,11 +3,12 @@
  * anybody reads, what the disk holds at the end, and, after a crash at any point, some beginning of that order that has
  * in it everything that was told (T1 to T7). Stores refuse, lose and delay at random; small caches and early writes are
  * part of it. What was read, keys and ranges with their gaps, still holds when its reader is decided (no phantoms);
- * marks are gone back to (T8); those who hold too long are doomed.
+ * marks are gone back to (T8); those who hold too long are doomed. Keys are of kv, files and timers; events are told by
+ * what has committed, each once.
  *
  * Each run prints its seed when it fails; a run with that seed is the same run.
  */
-#include "tests/txn_kit.h"
+#include "tests/file_kit.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -19,7 +20,9 @@
 #include <cmocka.h>
 
 enum {
-    KEYS = 7,
+    KV_KEYS = 7, /* then files, then timers */
+    FILE_KEYS = 3,
+    KEYS = 12,
     ACTORS = 6,
     STEPS = 1500,
     RUNS = 300,
@@ -29,12 +32,14 @@ enum {
     UNTOUCHED = -1,
 };
 
-enum op { OP_NONE, OP_GET, OP_PUT, OP_DELETE, OP_SCAN, OP_MARK, OP_ROLLBACK };
+enum op { OP_NONE, OP_GET, OP_PUT, OP_DELETE, OP_SCAN, OP_LIST, OP_EMIT, OP_MARK, OP_ROLLBACK };
 
 struct decision {
     uint64_t id;
     int writes[KEYS]; /* value, ABSENT or UNTOUCHED */
+    unsigned events;
     bool told, failed;
+    bool floats; /* it changed files: it keeps its locks, and others may reach the disk before it */
 };
 
 struct player {
@@ -48,6 +53,8 @@ struct player {
     unsigned woken, waited; /* wakes seen; polls since it waits */
     struct txn_mark mark;
     int own_at_mark[KEYS];
+    unsigned events, events_at_mark;
+    bool files; /* it has changed some, if only for a while */
     uint64_t undo_count;  /* effects since the mark, when it began to go back */
     int read[KEYS];       /* what the decided left, when it read that; or UNTOUCHED */
 };
@@ -74,9 +81,28 @@ static unsigned roll(struct run *r, unsigned n)
 
 static const char *key_name(int key)
 {
-    static const char *const names[KEYS] = { "a", "b:1", "b:2", "b:22", "b:3", "c", "d" };
+    static const char *const names[KEYS] = { "a", "b:1", "b:2", "b:22", "b:3", "c", "d", "f/x", "f/y", "g", "1.1", "1.2" };
 
     return names[key];
+}
+
+static char resource_of(int key)
+{
+    return key < KV_KEYS ? RESOURCE_KV : key < KV_KEYS + FILE_KEYS ? RESOURCE_FILE : RESOURCE_TIMER;
+}
+
+static const char *disk_holds(const struct run *r, int key)
+{
+    static char text[64];
+    struct image timer = disk_timer(r->w.disk, bytes_str(key_name(key)));
+
+    if (resource_of(key) == RESOURCE_KV)
+        return world_disk(&r->w, key_name(key));
+    if (resource_of(key) == RESOURCE_FILE)
+        return world_file(&r->w, key_name(key));
+    snprintf(text, sizeof text, "%.*s", timer.present ? (int)timer.value.len : 6,
+             timer.present ? (const char *)timer.value.data : "ABSENT");
+    return text;
 }
 
 static void replay(struct run *r, int *state, unsigned count)
@@ -94,7 +120,7 @@ static bool disk_is(const struct run *r, const int *state)
 
     for (int k = 0; k < KEYS; k++) {
         snprintf(text, sizeof text, "%d", state[k]);
-        if (strcmp(world_disk(&r->w, key_name(k)), state[k] == ABSENT ? "ABSENT" : text) != 0)
+        if (strcmp(disk_holds(r, k), state[k] == ABSENT ? "ABSENT" : text) != 0)
             return false;
     }
     return true;
@@ -110,7 +136,7 @@ static void player_over(struct run *r, struct player *p)
 {
     if (p->decision != NULL && !r->crashed) {
         p->decision->told = p->actor.why.err == OK;
-        p->decision->failed = p->actor.why.err == ERR_STORAGE;
+        p->decision->failed = p->actor.why.err != OK && p->actor.why.err != ERR_UNKNOWN;
     }
     p->begun = false;
 }
@@ -134,7 +160,7 @@ static void player_begin(struct run *r, struct player *p)
     enum err err = actor_begin(&p->actor, &r->w);
 
     if (err != OK) {
-        CHECK(err == ERR_STORAGE || err == ERR_BUSY);
+        CHECK(err == ERR_STORAGE);
         return;
     }
     p->begun = true;
@@ -142,6 +168,8 @@ static void player_begin(struct run *r, struct player *p)
     p->woken = 0;
     p->decision = NULL;
     p->mark = txn_mark(p->actor.t);
+    p->events = p->events_at_mark = 0;
+    p->files = false;
     for (int k = 0; k < KEYS; k++)
         p->own[k] = p->own_at_mark[k] = p->read[k] = UNTOUCHED;
 }
@@ -165,7 +193,7 @@ static void player_commit(struct run *r, struct player *p)
     if (err == ERR_BADARG && txn_effect_count(p->actor.t) > 0) {
         CHECK(r->decided < DECIDED_MAX);
         p->decision = &r->decisions[r->decided++];
-        *p->decision = (struct decision){ .id = p->actor.id };
+        *p->decision = (struct decision){ .id = p->actor.id, .events = p->events, .floats = p->files };
         memcpy(p->decision->writes, p->own, sizeof p->own);
         replay(r, r->now, r->decided);
     }
@@ -185,7 +213,7 @@ static void check_page(struct run *r, struct player *p, const struct txn_page *p
     size_t at = 0;
     int seen = 0;
 
-    for (int k = p->key; k < KEYS; k++) {
+    for (int k = p->key; k < KV_KEYS; k++) {
         char text[32];
         int want = sees(r, p, k);
         bool here = at < page->count && bytes_equal(page->items[at].key, bytes_str(key_name(k)));
@@ -203,11 +231,26 @@ static void check_page(struct run *r, struct player *p, const struct txn_page *p
     CHECK(seen <= p->count);
 }
 
+/* The value as text. */
+static enum err get_any(struct player *p, char *text, size_t size)
+{
+    struct bytes key = bytes_str(key_name(p->key)), value = { NULL, 0 };
+    struct txn *t = p->actor.t;
+    uint64_t file_size;
+    enum err err;
+
+    if (resource_of(p->key) == RESOURCE_FILE)
+        err = txn_file_read(t, key, 0, 100, &value, &file_size, NULL);
+    else
+        err = txn_get_item(t, resource_of(p->key), key, p->mode, &value, NULL);
+    snprintf(text, size, "%.*s", (int)value.len, value.len == 0 ? "" : (const char *)value.data);
+    return err;
+}
+
 static enum err ask_get(struct run *r, struct player *p)
 {
-    enum err err;
-    const char *got = try_get(&p->actor, key_name(p->key), p->mode, &err);
-    char want[32];
+    char got[64], want[32];
+    enum err err = get_any(p, got, sizeof got);
 
     snprintf(want, sizeof want, "%d", sees(r, p, p->key));
     if (err == OK)
@@ -226,16 +269,24 @@ static enum err ask_put(struct run *r, struct player *p)
 
     (void)r;
     snprintf(text, sizeof text, "%d", p->value);
-    err = try_put(&p->actor, key_name(p->key), text);
+    if (resource_of(p->key) == RESOURCE_FILE)
+        err = txn_file_write(p->actor.t, bytes_str(key_name(p->key)), bytes_str(text), NULL);
+    else
+        err = txn_put_item(p->actor.t, resource_of(p->key), bytes_str(key_name(p->key)), bytes_str(text), NULL);
     if (err == OK)
         p->own[p->key] = p->value;
+    p->files = p->files || resource_of(p->key) == RESOURCE_FILE;
     return err;
 }
 
 static enum err ask_delete(struct run *r, struct player *p)
 {
-    enum err err = try_delete(&p->actor, key_name(p->key));
+    struct bytes key = bytes_str(key_name(p->key));
+    enum err err = resource_of(p->key) == RESOURCE_FILE
+                       ? txn_file_remove(p->actor.t, key, NULL)
+                       : txn_delete_item(p->actor.t, resource_of(p->key), key, NULL);
 
+    p->files = p->files || resource_of(p->key) == RESOURCE_FILE;
     if (err == OK)
         CHECK(sees(r, p, p->key) != ABSENT);
     if (err == ERR_ABSENT)
@@ -255,11 +306,40 @@ static enum err ask_scan(struct run *r, struct player *p)
     return err;
 }
 
+/* Of the directory with two of the files. */
+static enum err ask_list(struct run *r, struct player *p)
+{
+    struct txn_page page;
+    enum err err = txn_file_list(p->actor.t, bytes_str("f/"), bytes_str(""), 10, &page, NULL);
+    size_t at = 0;
+
+    if (err != OK)
+        return err;
+    for (int k = KV_KEYS; k < KV_KEYS + 2; k++) {
+        bool here = at < page.count && bytes_equal(page.items[at].key, bytes_str(key_name(k)));
+        CHECK(here == (sees(r, p, k) != ABSENT));
+        at += here;
+        note_read(r, p, k);
+    }
+    CHECK(at == page.count && !page.more);
+    return OK;
+}
+
+static enum err ask_emit(struct run *r, struct player *p)
+{
+    enum err err = txn_emit(p->actor.t, bytes_str("topic"), bytes_str("data"), NULL);
+
+    (void)r;
+    p->events += err == OK;
+    return err;
+}
+
 static enum err ask_mark(struct run *r, struct player *p)
 {
     (void)r;
     p->mark = txn_mark(p->actor.t);
     memcpy(p->own_at_mark, p->own, sizeof p->own);
+    p->events_at_mark = p->events;
     return OK;
 }
 
@@ -273,6 +353,7 @@ static enum err ask_rollback(struct run *r, struct player *p)
         return err;
     CHECK(undone == p->undo_count);
     memcpy(p->own, p->own_at_mark, sizeof p->own);
+    p->events = p->events_at_mark;
     return OK;
 }
 
@@ -280,7 +361,7 @@ static void player_ask(struct run *r, struct player *p)
 {
     static enum err (*const asks[])(struct run *, struct player *) = {
         [OP_GET] = ask_get, [OP_PUT] = ask_put, [OP_DELETE] = ask_delete, [OP_SCAN] = ask_scan,
-        [OP_MARK] = ask_mark, [OP_ROLLBACK] = ask_rollback
+        [OP_LIST] = ask_list, [OP_EMIT] = ask_emit, [OP_MARK] = ask_mark, [OP_ROLLBACK] = ask_rollback
     };
     enum err err;
 
@@ -302,10 +383,12 @@ static void player_ask(struct run *r, struct player *p)
 static void player_choose(struct run *r, struct player *p)
 {
     static const enum op ops[] = { OP_GET, OP_GET, OP_PUT, OP_PUT, OP_PUT, OP_PUT, OP_DELETE, OP_SCAN, OP_SCAN,
-                                   OP_MARK, OP_ROLLBACK };
+                                   OP_LIST, OP_EMIT, OP_MARK, OP_ROLLBACK };
 
     p->op = ops[roll(r, sizeof ops / sizeof ops[0])];
     p->key = (int)roll(r, KEYS);
+    if (p->op == OP_SCAN)
+        p->key %= KV_KEYS;
     p->value = ++r->next_value;
     p->count = 1 + (int)roll(r, KEYS);
     p->mode = roll(r, 2) ? LOCK_SHARED : LOCK_EXCLUSIVE;
@@ -352,8 +435,16 @@ static void check_recovered(struct run *r)
     int state[KEYS];
     unsigned least = 0;
 
-    for (unsigned i = 0; i < r->decided; i++)
-        least = r->decisions[i].told ? i + 1 : least;
+    for (unsigned i = 0; i < r->decided; i++) {
+        struct decision *d = &r->decisions[i];
+        const char *outcome = disk_outcome(r->w.disk, d->id);
+        if (d->floats && (outcome == NULL || strcmp(outcome, "committed") != 0)) {
+            CHECK(!d->told);
+            d->failed = true;
+        } else if (d->floats || d->told) {
+            least = i + 1;
+        }
+    }
     for (unsigned n = least; n <= r->decided; n++) {
         replay(r, state, n);
         if (!disk_is(r, state))
@@ -382,7 +473,9 @@ static void restart(struct run *r)
 
 static void misfortune(struct run *r)
 {
-    static const enum store_kind reads[] = { STORE_GET, STORE_SCAN, STORE_SHOW };
+    static const enum store_kind reads[] = { STORE_GET, STORE_SCAN, STORE_SHOW, STORE_FILE_READ, STORE_FILE_STAGE };
+    static const enum err applies[] = { ERR_STORAGE, ERR_CONFLICT, ERR_UNKNOWN };
+    enum err apply;
 
     switch (roll(r, 300)) {
     case 0:
@@ -397,7 +490,7 @@ static void misfortune(struct run *r)
         store_mem_fail_next(r->w.store, STORE_COMMIT, ERR_UNKNOWN, roll(r, 2));
         break;
     case 4:
-        store_mem_fail_next(r->w.store, reads[roll(r, 3)], ERR_STORAGE, false);
+        store_mem_fail_next(r->w.store, reads[roll(r, 5)], ERR_STORAGE, false);
         break;
     case 5:
         r->w.now_ms += 2000;
@@ -409,11 +502,31 @@ static void misfortune(struct run *r)
         if (roll(r, 4) == 0)
             store_mem_fail_next(r->w.store, STORE_UNDO, ERR_STORAGE, false);
         break;
+    case 8:
+    case 9:
+        apply = applies[roll(r, 3)];
+        store_mem_fail_next(r->w.store, STORE_APPLY, apply, apply == ERR_UNKNOWN && roll(r, 2));
+        break;
     default:
         break;
     }
     if (txn_manager_poisoned(r->w.m))
         restart(r);
+}
+
+/* Events are those of what has committed; of what was told, all. */
+static void check_events(const struct run *r)
+{
+    size_t count = disk_event_count(r->w.disk);
+
+    for (size_t i = 0; i < count; i++)
+        CHECK(strcmp(disk_outcome(r->w.disk, disk_event(r->w.disk, i)->txn), "committed") == 0);
+    for (unsigned d = 0; d < r->decided; d++) {
+        unsigned events = 0;
+        for (size_t i = 0; i < count && r->decisions[d].told; i++)
+            events += disk_event(r->w.disk, i)->txn == r->decisions[d].id;
+        CHECK(!r->decisions[d].told || events == r->decisions[d].events);
+    }
 }
 
 static void check_end(struct run *r)
@@ -433,6 +546,8 @@ static void check_end(struct run *r)
     CHECK(s.open == 0);
     CHECK(s.dirty_keys == 0);
     CHECK(disk_is(r, r->now));
+    CHECK(file_mem_stage_count(disk_files(r->w.disk)) == 0);
+    check_events(r);
     for (unsigned i = 0; i < r->decided; i++)
         CHECK(!r->decisions[i].told || strcmp(disk_outcome(r->w.disk, r->decisions[i].id), "committed") == 0);
 }

@@ -30,8 +30,8 @@ static int setup(void **state)
     (void)state;
     CHECK(kv_init(&kv, 10000) == OK);
     undo_init(&undo);
-    CHECK(kv_pin_key(&kv, bytes_str("a"), &a) == OK);
-    CHECK(kv_pin_key(&kv, bytes_str("b"), &b) == OK);
+    CHECK(kv_pin_key(&kv, bytes_str("ka"), &a) == OK);
+    CHECK(kv_pin_key(&kv, bytes_str("tb"), &b) == OK);
     kv_set(a, text("old"), 0);
     kv_set(b, NULL, 7);
     return 0;

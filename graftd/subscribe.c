@@ -1,0 +1,350 @@
+#include "graftd/subscribe.h"
+
+#include "graftd/command.h"
+#include "graftd/event.h"
+#include "graftd/history.h"
+#include "lib/resp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TOPIC_SHOWN = 64 };
+
+struct subscription {
+    struct list link;      /* the client's; on none when it has ended and the store is still asked */
+    struct client *client; /* NULL: it has ended */
+    struct core *core;
+    struct event_listener listener;
+    struct store_request store;
+    uint64_t seen; /* id of the last event that was sent */
+    bool running;  /* the confirmation is on its way: messages may follow it */
+    bool asking;   /* the store has the request */
+    bool sending;  /* a page is on its way to the peer */
+    bool news;     /* came meanwhile */
+    size_t topic_len;
+    char topic[];
+};
+
+static struct bytes topic_of(const struct subscription *s) { return bytes_of(s->topic, s->topic_len); }
+
+static struct subscription *subscription_find(struct client *c, struct bytes topic)
+{
+    list_each (node, client_subscriptions(c)) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+        if (bytes_equal(topic_of(s), topic))
+            return s;
+    }
+    return NULL;
+}
+
+static size_t subscription_count(struct client *c)
+{
+    size_t n = 0;
+
+    list_each (node, client_subscriptions(c))
+        n++;
+    return n;
+}
+
+/* It has ended and nobody is at work with it. */
+static void subscription_release(struct subscription *s)
+{
+    if (s->client == NULL && !s->asking && !s->sending)
+        free(s);
+}
+
+static void subscription_end(struct subscription *s)
+{
+    list_remove(&s->link);
+    event_ignore(s->core->events, &s->listener);
+    s->client = NULL;
+    subscription_release(s);
+}
+
+void subscribe_end_all(struct client *c)
+{
+    struct list *node;
+
+    while ((node = list_first(client_subscriptions(c))) != NULL)
+        subscription_end(list_entry(node, struct subscription, link));
+}
+
+/* ---- messages ---- */
+
+static void ask(struct subscription *s);
+
+static void page_sent(void *owner)
+{
+    struct subscription *s = owner;
+
+    s->sending = false;
+    if (s->client != NULL && s->news && !s->asking)
+        ask(s);
+    subscription_release(s);
+}
+
+static enum err add_message(struct buf *b, const struct subscription *s, const struct store_event *e, int proto)
+{
+    enum err err = resp_add_push(b, 4, proto);
+
+    if (err == OK)
+        err = resp_add_bulk_str(b, "message");
+    if (err == OK)
+        err = resp_add_bulk(b, topic_of(s));
+    if (err == OK)
+        err = resp_add_bulk(b, e->data);
+    return err == OK ? resp_add_i64(b, (int64_t)e->id) : err;
+}
+
+/* What does not fit now is read again when this is sent. */
+static void send_page(struct subscription *s)
+{
+    const struct store_request *r = &s->store;
+    struct buf page;
+    enum err err = OK;
+
+    buf_init(&page, CLIENT_OUT_MAX);
+    s->news = r->more || s->news;
+    for (size_t i = 0; i < r->event_count && err == OK; i++) {
+        size_t before = buf_len(&page);
+        err = add_message(&page, s, &r->events[i], client_proto(s->client));
+        if (err == OK)
+            s->seen = r->events[i].id;
+        else
+            page.len = page.off + before;
+    }
+    s->news = s->news || err != OK;
+    s->sending = true; /* first: it may be sent at once, and the client may go */
+    if (buf_len(&page) == 0 || client_push(s->client, &page, page_sent, s) != OK) {
+        s->sending = false;
+        client_quit(s->client); /* no memory to tell it: it will read on from where it was */
+    }
+    buf_fini(&page);
+}
+
+/* asking holds it to the end of this: whatever is sent may end its client. */
+static void asked(struct store_request *r)
+{
+    struct subscription *s = r->owner;
+
+    if (s->client != NULL && r->why.err != OK)
+        client_quit(s->client);
+    else if (s->client != NULL && r->event_count > 0)
+        send_page(s);
+    store_request_fini(r);
+    s->asking = false;
+    if (s->client != NULL && s->news && !s->sending)
+        ask(s);
+    subscription_release(s);
+}
+
+static void ask(struct subscription *s)
+{
+    s->asking = true;
+    s->news = false;
+    s->store = (struct store_request){ .kind = STORE_EVENTS,
+                                       .key = topic_of(s),
+                                       .after = s->seen,
+                                       .count_max = SUBSCRIPTION_PAGE,
+                                       .done = asked,
+                                       .owner = s };
+    s->core->store->ops->submit(s->core->store, &s->store);
+}
+
+static void news(void *owner)
+{
+    struct subscription *s = owner;
+
+    s->news = true;
+    if (s->running && !s->asking && !s->sending)
+        ask(s);
+}
+
+/* ---- SUBSCRIBE topic [topic …] [AFTER id] ---- */
+
+static void confirm(struct request *r, const char *what, struct bytes topic, size_t count)
+{
+    resp_add_push(&r->reply, 3, r->proto);
+    resp_add_bulk_str(&r->reply, what);
+    resp_add_bulk(&r->reply, topic);
+    resp_add_i64(&r->reply, (int64_t)count);
+}
+
+static enum err subscription_new(struct request *r, struct bytes topic, struct subscription **out)
+{
+    struct subscription *s = calloc(1, sizeof *s + topic.len);
+
+    if (s == NULL)
+        return ERR_NOMEM;
+    s->core = r->core;
+    s->client = r->client;
+    s->listener = (struct event_listener){ .news = news, .owner = s };
+    s->topic_len = topic.len;
+    memcpy(s->topic, topic.data, topic.len);
+    if (event_listen(r->core->events, topic, &s->listener) != OK) {
+        free(s);
+        return ERR_NOMEM;
+    }
+    list_push(client_subscriptions(r->client), &s->link);
+    *out = s;
+    return OK;
+}
+
+static size_t topic_end(const struct request *r)
+{
+    return r->argc > 3 && arg_is(r->argv[r->argc - 2], "AFTER") ? r->argc - 2 : r->argc;
+}
+
+static void subscribe_next(struct request *r);
+
+/* Events that it asks for by AFTER are gone: it must know. */
+static bool refuse_gap(struct request *r, struct subscription *s)
+{
+    uint64_t forgotten = r->store.topic_count > 0 ? r->store.topics[0].forgotten : 0;
+
+    if (s == NULL || topic_end(r) == r->argc || s->seen == 0 || s->seen >= forgotten)
+        return false;
+    subscription_end(s);
+    store_request_fini(&r->store);
+    request_error(
+        r, ERR_LIMIT,
+        "events of this topic up to %llu are no longer kept (events keep, in the policy); AFTER 0 reads on from "
+        "the oldest that is. forgotten=%llu",
+        (unsigned long long)forgotten, (unsigned long long)forgotten);
+    return true;
+}
+
+static void place_known(struct store_request *q)
+{
+    struct request *r = q->owner;
+    struct subscription *s = r->client == NULL ? NULL : subscription_find(r->client, r->argv[r->at]);
+    uint64_t last = q->topic_count > 0 ? q->topics[0].last : 0;
+
+    if (history_failed(r))
+        return;
+    if (refuse_gap(r, s))
+        return;
+    store_request_fini(q);
+    if (s != NULL && !s->running) {
+        s->seen = last;
+        s->running = s->news = true;
+    }
+    confirm(r, "subscribe", r->argv[r->at], subscription_count(r->client));
+    r->at++;
+    subscribe_next(r);
+}
+
+static void start_all(struct client *c)
+{
+    list_each (node, client_subscriptions(c)) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+        if (s->running && s->news && !s->asking && !s->sending)
+            ask(s);
+    }
+}
+
+/* One topic after the other: where it stands now is where this subscription begins. */
+static void subscribe_next(struct request *r)
+{
+    struct client *c = r->client;
+    struct subscription *s;
+
+    if (r->at == topic_end(r)) {
+        start_all(c); /* their first answers come after this one's reply took its place */
+        request_done(r);
+        return;
+    }
+    s = subscription_find(c, r->argv[r->at]);
+    if (s == NULL && subscription_new(r, r->argv[r->at], &s) != OK) {
+        request_error(r, ERR_NOMEM, "no memory for a subscription");
+        return;
+    }
+    if (topic_end(r) < r->argc && !s->running) {
+        bytes_to_u64(r->argv[r->argc - 1], &s->seen);
+        s->running = s->news = true;
+    }
+    r->store =
+        (struct store_request){ .kind = STORE_EVENTS, .key = r->argv[r->at], .after = INT64_MAX, .count_max = 1 };
+    history_ask(r, place_known);
+}
+
+static bool topics_allowed(struct request *r)
+{
+    char shown[TOPIC_SHOWN];
+
+    for (size_t i = 1; i < topic_end(r); i++) {
+        if (!event_topic_valid(r->argv[i])) {
+            request_error(r, ERR_BADARG, "\"%s\" is no topic: it has 1 to %d letters, digits and . _ - : /",
+                          bytes_show(r->argv[i], shown, sizeof shown), TXN_TOPIC_MAX);
+            return false;
+        }
+        if (!command_may(r, RIGHT_EVENT_READ, r->argv[i]))
+            return false;
+    }
+    return true;
+}
+
+void command_subscribe(struct request *r)
+{
+    uint64_t after;
+
+    if (topic_end(r) < r->argc && (!bytes_to_u64(r->argv[r->argc - 1], &after) || after > INT64_MAX)) {
+        command_usage(r);
+        return;
+    }
+    if (!topics_allowed(r))
+        return;
+    if (client_session(r->client) != NULL || r->part_done != NULL) {
+        request_error(r, ERR_BADARG, "a connection cannot subscribe while it holds a transaction; COMMIT first");
+        return;
+    }
+    if (subscription_count(r->client) + topic_end(r) - 1 > SUBSCRIPTION_MAX) {
+        request_error(r, ERR_LIMIT, "a connection has at most %d subscriptions. limit=%d", SUBSCRIPTION_MAX,
+                      SUBSCRIPTION_MAX);
+        return;
+    }
+    r->at = 1;
+    subscribe_next(r);
+}
+
+void command_unsubscribe(struct request *r)
+{
+    struct client *c = r->client;
+    struct list *node;
+
+    if (r->argc == 1 && list_empty(client_subscriptions(c))) {
+        resp_add_push(&r->reply, 3, r->proto);
+        resp_add_bulk_str(&r->reply, "unsubscribe");
+        resp_add_nil(&r->reply, r->proto);
+        resp_add_i64(&r->reply, 0);
+    }
+    while (r->argc == 1 && (node = list_first(client_subscriptions(c))) != NULL) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+        confirm(r, "unsubscribe", topic_of(s), subscription_count(c) - 1);
+        subscription_end(s);
+    }
+    for (size_t i = 1; i < r->argc; i++) {
+        struct subscription *s = subscription_find(c, r->argv[i]);
+        confirm(r, "unsubscribe", r->argv[i], subscription_count(c) - (s != NULL));
+        if (s != NULL)
+            subscription_end(s);
+    }
+    request_done(r);
+}
+
+bool subscribe_refuses(struct request *r)
+{
+    static const char *const allowed[] = { "subscribe", "unsubscribe", "ping", "quit", "reset", "hello" };
+
+    if (r->proto == 3 || list_empty(client_subscriptions(r->client)))
+        return false;
+    for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++)
+        if (strcmp(r->command->name, allowed[i]) == 0)
+            return false;
+    request_error(
+        r, ERR_COMMAND,
+        "Can't execute '%s': only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT / RESET are allowed on a RESP2 connection "
+        "that is subscribed; HELLO 3 lifts that",
+        r->command->name);
+    return true;
+}

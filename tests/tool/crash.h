@@ -1,0 +1,61 @@
+/*
+ * What the parts of the crash test share. A *resource* is something that clients change while the daemon is killed, with a
+ * checker of its own: crash_kv.c, crash_undo.c, crash_session.c, crash_file.c, crash_event.c, crash_timer.c.
+ *
+ * Each keeps the same promise (T2, T3, T7): what was answered is there; of what was asked and not answered each thing is
+ * there whole or not at all; and there is nothing else.
+ */
+#ifndef GRAFTD_TESTS_CRASH_H
+#define GRAFTD_TESTS_CRASH_H
+
+#include "include/graft_client.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct resource {
+    const char *name;
+    void (*set_up)(graft_client *); /* once, on the first daemon */
+    void (*load)(void);             /* starts its clients, which run until their connections are lost */
+    void (*join)(void);             /* after the kill: waits for them */
+    void (*check)(graft_client *);  /* on the next daemon: complains of what must not be */
+    uint64_t (*total)(void);        /* requests answered so far */
+    void (*finish)(graft_client *); /* after the last check: what can only be said when all is still. NULL: nothing */
+};
+
+extern const struct resource crash_kv, crash_undo, crash_session, crash_file, crash_event, crash_timer;
+
+extern uint64_t crash_seed;
+extern char crash_files[4096]; /* the standard root */
+
+/* What it found, with seed and kill; ends the program, and the daemon with it. */
+_Noreturn void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+uint64_t mix(uint64_t v); /* chance: the same for the same seed */
+
+enum { CRASH_PIECES = 8, CRASH_PIECE_SIZE = 24 * 1024, CRASH_WORDS_MAX = 24 };
+
+struct words {
+    graft_client_bytes word[CRASH_WORDS_MAX];
+    char text[CRASH_WORDS_MAX][64];
+    size_t count;
+};
+
+void add_bytes(struct words *w, const char *data, size_t len); /* borrowed */
+void add(struct words *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same with a list of words, NULL at its end. */
+void say(struct words *w, const char *word, ...) __attribute__((sentinel));
+
+graft_client *reach(void); /* NULL: nobody is there */
+/* The reply, owned by the caller. An error, or a lost connection, is a complaint. */
+graft_reply *ask(graft_client *connection, const struct words *w);
+/* The reply, or NULL: the connection is lost, as it should be after a kill. An error is a complaint. */
+graft_reply *try_ask(graft_client *connection, const struct words *w);
+/* The same of a call that fails, ABORTED or CRASHED: false: the connection is lost. */
+bool try_refused(graft_client *connection, const struct words *w);
+
+/* What ledger.bulk writes into each piece for that text; out has CRASH_PIECE_SIZE bytes. */
+void bulk_piece(const char *text, char *out);
+
+#endif

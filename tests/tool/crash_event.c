@@ -1,0 +1,220 @@
+/*
+ * Events under kill -9. Each call of a client emits its number on a topic of its own and on one that all share, and leaves it
+ * in a key: one transaction. Some calls fail in the end. A reader follows the shared topic, and reads on from its last id
+ * after each kill; what it was told must not be lost either (T2).
+ *
+ * After a crash each topic holds the numbers up to that in the key, each once, in their order, with rising ids.
+ */
+#include "tests/tool/crash.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CLIENTS = 3, PAGE = 500, BLOCK_MS = 50 };
+
+struct client {
+    int number;
+    pthread_t thread;
+    uint64_t total, round;
+    int64_t sent, answered;
+};
+
+/* Who reads a topic: everything behind its last id, once each. */
+struct reader {
+    char topic[24];
+    int64_t last_id;
+    int64_t seen[CLIENTS]; /* the last number of each client */
+};
+
+static struct client clients[CLIENTS];
+static struct reader readers[CLIENTS], follower;
+static pthread_t follower_thread;
+
+/* ---- the load ---- */
+
+static bool one_round(struct client *c, graft_client *connection)
+{
+    uint64_t chance = mix(crash_seed ^ (uint64_t)c->number << 20 ^ ++c->round);
+    bool good = chance % 4 > 0;
+    struct words w;
+    graft_reply *r;
+
+    say(&w, "CALL", "clerk.ring", "ARGS", NULL);
+    add(&w, "event:%d", c->number);
+    add(&w, "%" PRId64, c->answered + 1);
+    add(&w, "%s", readers[c->number].topic);
+    add(&w, "%s", follower.topic);
+    add(&w, "%s", good ? "well" : chance % 32 == 0 ? "crash" : "abort");
+    if (!good)
+        return try_refused(connection, &w);
+    c->sent = c->answered + 1;
+    r = try_ask(connection, &w);
+    if (r == NULL)
+        return false;
+    graft_client_free_reply(&r);
+    c->answered = c->sent;
+    c->total++;
+    return true;
+}
+
+static void *run_client(void *arg)
+{
+    struct client *c = arg;
+    graft_client *connection = reach();
+
+    while (connection != NULL && one_round(c, connection))
+        ;
+    graft_client_free(&connection);
+    return NULL;
+}
+
+/* The payload of each topic of a client's own is a number, that of the shared one "event:CLIENT NUMBER". */
+static void take_event(struct reader *reader, const graft_reply *event)
+{
+    int64_t id = graft_client_integer(graft_client_item(event, 0)), n = 0;
+    const char *text = graft_client_text(graft_client_item(event, 1), NULL);
+    int number = 0;
+    bool good =
+        reader == &follower ? sscanf(text, "event:%d %" SCNd64, &number, &n) == 2 : sscanf(text, "%" SCNd64, &n) == 1;
+
+    if (id <= reader->last_id)
+        complain("event topic %s: id %" PRId64 " came after %" PRId64, reader->topic, id, reader->last_id);
+    if (!good || number < 0 || number >= CLIENTS || n != reader->seen[number] + 1)
+        complain("event topic %s: \"%s\" came after number %" PRId64 ": not each once", reader->topic, text,
+                 good && number >= 0 && number < CLIENTS ? reader->seen[number] : -1);
+    reader->last_id = id;
+    reader->seen[number] = n;
+}
+
+/* False: the connection is lost. *more: there may be more. */
+static bool read_page(struct reader *reader, graft_client *connection, int block_ms, bool *more)
+{
+    struct words w;
+    graft_reply *r;
+
+    say(&w, "EVENTS", "READ", reader->topic, "AFTER", NULL);
+    add(&w, "%" PRId64, reader->last_id);
+    add(&w, "COUNT");
+    add(&w, "%d", PAGE);
+    if (block_ms > 0) {
+        add(&w, "BLOCK");
+        add(&w, "%d", block_ms);
+    }
+    r = try_ask(connection, &w);
+    if (r == NULL)
+        return false;
+    *more = graft_client_count(r) == PAGE;
+    for (size_t i = 0; i < graft_client_count(r); i++)
+        take_event(reader, graft_client_item(r, i));
+    graft_client_free_reply(&r);
+    return true;
+}
+
+static void *run_follower(void *arg)
+{
+    graft_client *connection = reach();
+    bool more;
+
+    (void)arg;
+    while (connection != NULL && read_page(&follower, connection, BLOCK_MS, &more))
+        ;
+    graft_client_free(&connection);
+    return NULL;
+}
+
+/* ---- after a crash ---- */
+
+static void read_all(struct reader *reader, graft_client *connection)
+{
+    bool more = true;
+
+    while (more)
+        if (!read_page(reader, connection, 0, &more))
+            complain("event topic %s: the daemon went away", reader->topic);
+}
+
+static void check_client(struct client *c, graft_client *connection)
+{
+    const struct reader *own = &readers[c->number];
+    struct words w;
+    graft_reply *r;
+    int64_t n;
+
+    say(&w, "GET", NULL);
+    add(&w, "event:%d", c->number);
+    r = ask(connection, &w);
+    n = graft_client_kind(r) == GRAFT_REPLY_NIL ? 0 : strtoll(graft_client_text(r, NULL), NULL, 10);
+    graft_client_free_reply(&r);
+    if (n < c->answered || n > c->sent)
+        complain("event client %d: answered up to %" PRId64 ", sent up to %" PRId64 ", found %" PRId64, c->number,
+                 c->answered, c->sent, n);
+    if (own->seen[0] != n || follower.seen[c->number] != n)
+        complain("event client %d: number %" PRId64 " is there in part: its topic ends with %" PRId64
+                 ", and the shared one with %" PRId64,
+                 c->number, n, own->seen[0], follower.seen[c->number]);
+    c->answered = c->sent = n;
+}
+
+static void check(graft_client *connection)
+{
+    read_all(&follower, connection);
+    for (int i = 0; i < CLIENTS; i++)
+        read_all(&readers[i], connection);
+    for (int i = 0; i < CLIENTS; i++)
+        check_client(&clients[i], connection);
+}
+
+/* At the end each topic is read once more, from its beginning. */
+static void finish(graft_client *connection)
+{
+    for (int i = 0; i < CLIENTS; i++) {
+        readers[i].last_id = 0;
+        memset(readers[i].seen, 0, sizeof readers[i].seen);
+    }
+    follower.last_id = 0;
+    memset(follower.seen, 0, sizeof follower.seen);
+    check(connection);
+}
+
+/* ---- the resource ---- */
+
+static void set_up(graft_client *connection)
+{
+    (void)connection;
+    snprintf(follower.topic, sizeof follower.topic, "rings");
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i] = (struct client){ .number = i };
+        snprintf(readers[i].topic, sizeof readers[i].topic, "rings.%d", i);
+    }
+}
+
+static void load(void)
+{
+    bool good = pthread_create(&follower_thread, NULL, run_follower, NULL) == 0;
+
+    for (int i = 0; i < CLIENTS; i++)
+        good = good && pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) == 0;
+    if (!good)
+        complain("no more threads");
+}
+
+static void join(void)
+{
+    pthread_join(follower_thread, NULL);
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(clients[i].thread, NULL);
+}
+
+static uint64_t total(void)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < CLIENTS; i++)
+        sum += clients[i].total;
+    return sum;
+}
+
+const struct resource crash_event = { "events", set_up, load, join, check, total, finish };
