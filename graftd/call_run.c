@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { SLOW_CPU_MS_MAX = 100 };
+
 enum {
     DONE_REPLIED = 0, /* wire_DONE.how */
     DONE_ABORTED = 1,
@@ -90,6 +92,14 @@ static void worker_died(void *owner, const char *why)
 
 const struct worker_events call_worker_events = { worker_said, worker_died };
 
+/* A call that has used half of its CPU time, or much, gives way to those that have not (W6). */
+static uint64_t slow_at_us(const struct call *c)
+{
+    uint64_t half_ms = (c->cpu_limit_ms + 1) / 2;
+
+    return (half_ms < SLOW_CPU_MS_MAX ? half_ms : SLOW_CPU_MS_MAX) * 1000;
+}
+
 /* Both deadlines: the timer is set to the earliest moment at which one of them can have passed (W3). */
 void call_watch_deadlines(struct call *c)
 {
@@ -106,6 +116,10 @@ void call_watch_deadlines(struct call *c)
             call_abort(c);
             return;
         }
+        if (c->cpu_us >= slow_at_us(c))
+            worker_slow(c->worker);
+        else if (cpu_left_ms > (slow_at_us(c) - c->cpu_us + 999) / 1000)
+            cpu_left_ms = (slow_at_us(c) - c->cpu_us + 999) / 1000;
         if ((int64_t)cpu_left_ms < left)
             left = (int64_t)cpu_left_ms;
     }

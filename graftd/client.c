@@ -1,36 +1,16 @@
-#include "graftd/client.h"
+#include "graftd/client_impl.h"
 
+#include "graftd/account.h"
 #include "graftd/command.h"
 #include "graftd/session.h"
 #include "graftd/subscribe.h"
-#include "lib/check.h"
+#include "lib/log.h"
 #include "lib/resp.h"
 
-#include <stdarg.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-struct client {
-    struct list link; /* core->clients */
-    struct core *core;
-    struct port_stream *stream; /* NULL while its loss is dealt with */
-    struct buf *in;             /* the stream's */
-    struct resp_parser parser;
-    struct principal who;
-    uint64_t id;
-    int proto;
-    char name[CLIENT_NAME_MAX];
-    struct session *session; /* NULL: it holds no transaction */
-    struct list subscriptions;
-    struct list requests;    /* not answered yet, oldest first */
-    size_t request_count;
-    size_t pending;      /* bytes of them and of their replies */
-    bool ended;          /* the peer sends no more: closes when all that came was answered */
-    bool quitting;       /* no further request is looked at; closes when all are answered */
-    bool running, again; /* client_run is at work; and was asked for meanwhile */
-};
 
 static const struct resp_limits limits = {
     .args_max = REQUEST_ARG_MAX,
@@ -39,227 +19,43 @@ static const struct resp_limits limits = {
     .inline_max = REQUEST_INLINE_MAX,
 };
 
-static void client_run(struct client *c);
+enum {
+    SWEEPS_PER_IDLE = 4, /* how exactly `limit idle` is kept */
+    SWEEP_MS_MIN = 20,
+    SWEEP_MS_MAX = 1000,
+    BYTES_PER_MS = 4096, /* a request may take 1 ms longer for so many */
+};
 
-/* ---- requests ---- */
+/* ---- what it holds ---- */
 
-/* Its reply has grown. */
-static void weigh(struct request *r)
+static void charge(struct client *c)
 {
-    size_t weight = r->size + buf_len(&r->reply);
+    size_t now = c->in->cap + c->pending + c->core->port->ops->stream_unsent(c->stream);
 
-    if (r->client == NULL || r->part_done != NULL)
-        return;
-    r->client->pending += weight - r->weight;
-    r->weight = weight;
+    account_charge(c->core, c->account, &c->held, now);
 }
 
-/* One block: the request, its vector, the bytes. */
-static struct request *request_alloc(struct client *c, const struct bytes *argv, size_t argc, int proto)
+/* Of replies that nobody reads, or requests that nobody finishes, there is more than the bound. */
+bool client_too_heavy(struct client *c)
 {
-    size_t vector = argc * sizeof(struct bytes), size = 0;
-    struct request *r;
-    struct bytes *copy;
-    uint8_t *to;
-
-    for (size_t i = 0; i < argc; i++)
-        size += argv[i].len;
-    r = malloc(sizeof *r + vector + size);
-    if (r == NULL)
-        return NULL;
-    copy = (struct bytes *)(r + 1);
-    to = (uint8_t *)r + sizeof *r + vector;
-    for (size_t i = 0; i < argc; i++) {
-        copy[i] = bytes_of(to, argv[i].len);
-        if (argv[i].len > 0)
-            memcpy(to, argv[i].data, argv[i].len);
-        to += argv[i].len;
-    }
-    *r = (struct request){
-        .core = c->core, .client = c, .argv = copy, .argc = argc, .proto = proto, .size = sizeof *r + vector + size,
-        .uid = c->who.uid, .gid = c->who.gid, .pid = c->who.pid
-    };
-    buf_init(&r->reply, CLIENT_OUT_MAX);
-    if (buf_reserve(&r->reply, REQUEST_REPLY_ROOM, &to) != OK) { /* so that what is done can be told */
-        free(r);
-        return NULL;
-    }
-    return r;
-}
-
-static struct request *request_new(struct client *c, const struct resp_command *command)
-{
-    struct request *r = request_alloc(c, command->argv, command->argc, c->proto);
-
-    if (r == NULL)
-        return NULL;
-    list_push(&c->requests, &r->link);
-    c->request_count++;
-    weigh(r);
-    return r;
-}
-
-static void request_free(struct request *r)
-{
-    list_remove(&r->link);
-    if (r->client != NULL) {
-        r->client->request_count--;
-        r->client->pending -= r->weight;
-    }
-    buf_fini(&r->reply);
-    free(r->keys);
-    if (r->sent != NULL)
-        r->sent(r->sent_owner);
-    free(r);
-}
-
-enum err client_push(struct client *c, struct buf *frames, void (*sent)(void *owner), void *owner)
-{
-    struct resp_command none = { 0 };
-    struct request *r = request_new(c, &none);
-
-    if (r == NULL)
-        return ERR_NOMEM;
-    buf_fini(&r->reply);
-    r->reply = *frames;
-    buf_init(frames, frames->max);
-    r->sent = sent;
-    r->sent_owner = owner;
-    r->decided = r->done = true;
-    weigh(r);
-    client_run(c);
-    return OK;
-}
-
-struct request *request_part(const struct request *r, struct list *parts, void (*part_done)(struct request *))
-{
-    struct request *part = request_alloc(r->client, r->argv, r->argc, r->proto);
-
-    if (part == NULL)
-        return NULL;
-    part->command = r->command;
-    part->part_done = part_done;
-    list_push(parts, &part->link);
-    return part;
-}
-
-void request_part_reset(struct request *part)
-{
-    struct request fresh = {
-        .link = part->link,
-        .core = part->core,
-        .client = part->client,
-        .command = part->command,
-        .argv = part->argv,
-        .argc = part->argc,
-        .proto = part->proto,
-        .reply = part->reply,
-        .part_done = part->part_done,
-    };
-
-    free(part->keys);
-    buf_clear(&fresh.reply);
-    *part = fresh;
-}
-
-void request_part_free(struct request **part)
-{
-    (*part)->client = NULL; /* which never counted it */
-    request_free(*part);
-    *part = NULL;
-}
-
-/* Its outcome is fixed: the session that it worked in rests. */
-static void settle(struct request *r)
-{
-    bool first = !r->decided;
-
-    weigh(r);
-    r->decided = true;
-    if (first && r->client != NULL && r->client->session != NULL)
-        session_rest(r->client->session, r);
-}
-
-void request_decided(struct request *r)
-{
-    if (r->decided)
-        return;
-    if (r->part_done != NULL) {
-        r->decided = true;
-        return;
-    }
-    settle(r);
-    if (r->client != NULL)
-        client_run(r->client);
-}
-
-/* An element found no place: what is there may not be sent as if it were all. */
-static void lose_reply(struct request *r)
-{
-    const char *hint = r->part_done == NULL ? "; look whether it was done before you try again" : "";
-
-    if (r->reply.failed == ERR_LIMIT)
-        request_error(r, ERR_LIMIT, "the reply passes %d bytes%s. limit=%d", CLIENT_OUT_MAX, hint, CLIENT_OUT_MAX);
-    else
-        request_error(r, ERR_NOMEM, "no memory for the reply%s", hint);
-}
-
-void request_done(struct request *r)
-{
-    CHECK(!r->done);
-    if (r->reply.failed != OK && !r->unheard) {
-        lose_reply(r);
-        return;
-    }
-    weigh(r);
-    r->done = true;
-    if (r->part_done != NULL) {
-        r->decided = true;
-        r->part_done(r);
-        return;
-    }
-    settle(r);
-    if (r->client != NULL)
-        client_run(r->client);
-    else
-        request_free(r);
-}
-
-void request_fail(struct request *r, const struct failure *why)
-{
-    buf_clear(&r->reply);
-    r->unheard = resp_add_failure(&r->reply, why) != OK; /* not even that: the client is closed, see send_replies */
-    if (r->part_done != NULL)
-        r->failed = why;
-    else if (r->client != NULL && r->client->session != NULL)
-        session_refused(r->client->session);
-    request_done(r);
-}
-
-void request_error(struct request *r, enum err err, const char *format, ...)
-{
-    struct failure why = { 0 };
-    char text[FAILURE_TEXT_MAX];
-    va_list ap;
-
-    va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
-    va_end(ap);
-    fail(&why, err, "%s", text);
-    request_fail(r, &why);
-}
-
-const struct principal *request_principal(const struct request *r)
-{
-    static const struct principal nobody = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
-
-    return r->client != NULL ? &r->client->who : &nobody;
+    charge(c);
+    return !account_allows(c->core, c->account, c->held);
 }
 
 /* ---- the connection ---- */
 
-/* What it began ends, or goes on for itself; nobody reads the replies. */
+/* Its last byte has left: its place is free. */
 static void client_free(struct client *c)
+{
+    account_charge(c->core, c->account, &c->held, 0);
+    account_leave(c->core, &c->account);
+    if (c->core->draining)
+        port_soon(c->core->port); /* the drain goes on in a tick, and this may be what it waited for */
+    free(c);
+}
+
+/* What it began ends, or goes on for itself; nobody reads the replies. */
+static void client_end(struct client *c)
 {
     struct list *node;
 
@@ -275,12 +71,19 @@ static void client_free(struct client *c)
         else if (r->cancel != NULL)
             r->cancel(r);
     }
+    c->pending = 0;
     list_remove(&c->link);
-    c->core->client_count--;
-    if (c->core->draining)
-        port_soon(c->core->port); /* the drain goes on in a tick, and this may be what it waited for */
     resp_fini(&c->parser);
-    free(c);
+}
+
+static void client_close(struct client *c)
+{
+    struct port_stream *stream = c->stream;
+
+    client_end(c);
+    buf_fini(c->in);
+    charge(c);
+    c->core->port->ops->stream_close(&stream); /* stream_gone() follows */
 }
 
 static bool send_replies(struct client *c)
@@ -325,6 +128,18 @@ static void refuse_protocol(struct client *c, const struct failure *why)
         request_fail(r, why);
 }
 
+/* The rest of what arrives is not looked at. The client may be gone when this returns. */
+static void refuse_rest(struct client *c, enum err err, const char *sentence)
+{
+    struct failure why = { 0 };
+
+    fail(&why, err, "%s", sentence);
+    resp_fini(&c->parser);
+    buf_fini(c->in);
+    refuse_protocol(c, &why);
+    client_run(c);
+}
+
 /* False when there is nothing (more) to begin. */
 static bool begin_one(struct client *c)
 {
@@ -349,13 +164,14 @@ static bool begin_one(struct client *c)
         c->quitting = true;
         return false;
     }
+    c->half_since = 0;
     if (c->session != NULL)
         session_busy(c->session);
     command_run(r);
     return true;
 }
 
-static void client_run(struct client *c)
+void client_run(struct client *c)
 {
     size_t before;
     bool fine;
@@ -374,8 +190,14 @@ static void client_run(struct client *c)
     } while (fine && (c->again || c->request_count < before)); /* what was answered made room for more */
     c->running = false;
     if (!fine || ((c->quitting || c->ended) && list_empty(&c->requests))) {
-        c->core->port->ops->stream_close(&c->stream);
-        client_free(c);
+        client_close(c);
+        return;
+    }
+    if (buf_len(c->in) == 0 && c->in->cap > CLIENT_READ_AHEAD_MAX)
+        buf_fini(c->in);
+    if (client_too_heavy(c) && buf_len(c->in) > CLIENT_READ_AHEAD_MAX && list_empty(&c->requests)) {
+        c->core->stats.heavy++;
+        refuse_rest(c, ERR_BUSY, "requests and replies in the works hold more memory than clients may have");
         return;
     }
     c->core->port->ops->stream_pause(c->stream, !may_begin(c) && buf_len(c->in) > CLIENT_READ_AHEAD_MAX);
@@ -405,39 +227,136 @@ static void stream_closed(void *owner)
     struct client *c = owner;
 
     c->stream = NULL;
+    client_end(c);
     client_free(c);
 }
 
-static const struct stream_events stream_events = { stream_data, stream_ended, stream_drained, stream_closed };
+static void stream_gone(void *owner) { client_free(owner); }
 
-void client_open(struct core *core, int fd, const struct principal *who)
+static const struct stream_events stream_events = { stream_data, stream_ended, stream_drained, stream_closed,
+                                                    stream_gone };
+
+/* ---- those that keep us waiting ---- */
+
+static uint64_t sweep_ms(const struct core *core)
+{
+    uint64_t ms = policy_limits(core->policy)->idle_ms / SWEEPS_PER_IDLE;
+
+    return ms < SWEEP_MS_MIN ? SWEEP_MS_MIN : ms > SWEEP_MS_MAX ? SWEEP_MS_MAX : ms;
+}
+
+static void arm_sweep(struct core *core)
+{
+    if (core->client_timer == NULL || core->client_timer_armed)
+        return;
+    core->port->ops->timer_start(core->client_timer, sweep_ms(core));
+    core->client_timer_armed = true;
+}
+
+/* A request is half sent, and nothing else is in the way of its other half. */
+static bool half_is_late(struct client *c, int64_t now)
+{
+    uint64_t allowed = policy_limits(c->core->policy)->idle_ms + buf_len(c->in) / BYTES_PER_MS;
+
+    if (!list_empty(&c->requests) || c->quitting || buf_len(c->in) == 0)
+        c->half_since = 0;
+    else if (c->half_since == 0)
+        c->half_since = now;
+    return c->half_since != 0 && (uint64_t)(now - c->half_since) > allowed;
+}
+
+/* Replies wait to be read, and not one byte of them was. */
+static bool reader_is_late(struct client *c, int64_t now)
+{
+    size_t unsent = c->core->port->ops->stream_unsent(c->stream);
+
+    if (unsent == 0)
+        c->unread_since = 0;
+    else if (c->unread_since == 0 || unsent != c->unread)
+        c->unread_since = now;
+    c->unread = unsent;
+    return c->unread_since != 0 && (uint64_t)(now - c->unread_since) > policy_limits(c->core->policy)->idle_ms;
+}
+
+static bool sweep_one(struct client *c, int64_t now)
+{
+    char sentence[96];
+
+    if (reader_is_late(c, now)) {
+        c->core->stats.stalled++;
+        log_line(LOG_DEBUG, "a client of user %u does not read its replies, and is closed", (unsigned)c->who.uid);
+        client_close(c);
+        return true;
+    }
+    if (!half_is_late(c, now))
+        return false;
+    c->core->stats.stalled++;
+    snprintf(sentence, sizeof sentence, "the rest of a request did not come (limit idle %" PRIu64 "ms)",
+             policy_limits(c->core->policy)->idle_ms);
+    refuse_rest(c, ERR_TIMEOUT, sentence);
+    return true;
+}
+
+/* True when one was closed: the list is not what it was. */
+static bool sweep_some(struct core *core, int64_t now)
+{
+    list_each (node, &core->clients)
+        if (sweep_one(list_entry(node, struct client, link), now))
+            return true;
+    return false;
+}
+
+void client_sweep(struct core *core)
+{
+    int64_t now = port_now_ms(core->port);
+
+    core->client_timer_armed = false;
+    while (sweep_some(core, now))
+        ;
+    if (!list_empty(&core->clients))
+        arm_sweep(core);
+}
+
+bool client_open(struct core *core, int fd, const struct principal *who, char why[CLIENT_REFUSAL_MAX])
 {
     static uint64_t last_id;
     struct client *c = calloc(1, sizeof *c);
+    struct account *account = account_enter(core, who->uid, why);
 
-    if (c == NULL) {
-        close(fd);
-        return;
+    if (account == NULL) {
+        free(c);
+        return false;
     }
-    *c = (struct client){ .core = core, .who = *who, .id = ++last_id, .proto = 2 };
+    if (c == NULL)
+        goto no_memory;
+    *c = (struct client){ .core = core, .who = *who, .id = ++last_id, .proto = 2, .account = account };
     resp_init(&c->parser);
     list_init(&c->requests);
     list_init(&c->subscriptions);
     if (core->port->ops->stream_open(core->port, fd, REQUEST_MAX + CLIENT_READ_AHEAD_MAX, CLIENT_OUT_MAX,
-                                     &stream_events, c, &c->stream) != OK) {
-        close(fd);
-        free(c);
-        return;
-    }
+                                     &stream_events, c, &c->stream) != OK)
+        goto no_memory;
     c->in = core->port->ops->stream_in(c->stream);
     list_push(&core->clients, &c->link);
-    core->client_count++;
+    arm_sweep(core);
+    return true;
+no_memory:
+    snprintf(why, CLIENT_REFUSAL_MAX, "no memory for another client");
+    account_leave(core, &account);
+    free(c);
+    return false;
 }
 
 void client_close_all(struct core *core)
 {
     list_each (node, &core->clients)
         client_quit(list_entry(node, struct client, link));
+}
+
+void client_drop_all(struct core *core)
+{
+    while (!list_empty(&core->clients))
+        client_close(list_entry(list_first(&core->clients), struct client, link));
 }
 
 uint64_t client_id(const struct client *c) { return c->id; }

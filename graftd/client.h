@@ -26,10 +26,11 @@ enum {
     REQUEST_REPLY_ROOM = 128,           /* bytes of a reply that are there before anything is done: OK, a number, an error */
     REQUEST_PIPELINE_MAX = 1024,        /* begun and not answered, of one connection; more wait in its buffer */
     CLIENT_READ_AHEAD_MAX = 256 * 1024, /* bytes taken in while a request runs */
-    CLIENT_PENDING_MAX = 1024 * 1024,      /* bytes of requests and replies in the works, before the next one begins */
+    CLIENT_PENDING_MAX = 1024 * 1024,   /* bytes of requests and replies in the works, before the next one begins */
     CLIENT_UNSENT_MAX = 1024 * 1024,    /* replies waiting to be read, before the next request is looked at */
     CLIENT_OUT_MAX = 256 * 1024 * 1024, /* bytes of replies; past it the client is closed */
     CLIENT_NAME_MAX = 64,
+    CLIENT_REFUSAL_MAX = 128, /* bytes of a sentence */
 };
 
 /* One request, from its parsing to its reply. Belongs to its client, and to itself once the client is gone. */
@@ -43,8 +44,8 @@ struct request {
     const struct command *command;
     const struct bytes *argv; /* owned, with the request; argv[0] is the command's name */
     size_t argc;
-    int proto;        /* 2 or 3 */
-    struct buf reply; /* RESP */
+    int proto;           /* 2 or 3 */
+    struct buf reply;    /* RESP */
     size_t size, weight; /* bytes: of the request; of it and its reply, as counted in its client's pending */
     bool decided, done;
     bool unheard; /* there was no memory for any answer: its place is the end of the connection */
@@ -88,9 +89,15 @@ struct request *request_part(const struct request *r, struct list *parts, void (
 void request_part_reset(struct request *part); /* as it was: may run (again) */
 void request_part_free(struct request **part);
 
-/* A new connection from who. Takes over fd, whatever happens. */
-void client_open(struct core *core, int fd, const struct principal *who);
+/* A new connection from who. Takes over fd, unless it fails: then why says what is in the way. */
+bool client_open(struct core *core, int fd, const struct principal *who, char why[CLIENT_REFUSAL_MAX]);
 void client_close_all(struct core *core); /* after their replies were written */
+void client_drop_all(struct core *core);  /* whatever they still wait for */
+/* Closes those that keep us waiting in the middle of a request or of its reply: longer than `limit idle`. */
+void client_sweep(struct core *core);
+
+/* A reply with descriptors (borrowed), in place of what request_done() would send. ERR_BUSY: others are before it. */
+enum err request_give(struct request *r, struct bytes reply, const int *fds, size_t count);
 
 /* For CLIENT, HELLO, RESET, QUIT. */
 uint64_t client_id(const struct client *c);

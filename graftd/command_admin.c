@@ -6,6 +6,7 @@
 #include "graftd/super.h"
 #include "graftd/timer.h"
 #include "lib/resp.h"
+#include "policy/jail_daemon.h"
 
 #include <inttypes.h>
 #include <strings.h>
@@ -28,6 +29,10 @@ static void info_clients(struct core *core, struct buf *b)
     buf_addf(b, "connected_clients:%zu\r\n", core->client_count);
     buf_addf(b, "sessions:%zu\r\n", core->session_count);
     buf_addf(b, "maxclients:%" PRIu64 "\r\n", policy_limits(core->policy)->client_max);
+    buf_addf(b, "maxclients_per_user:%" PRIu64 "\r\n", policy_limits(core->policy)->client_user_max);
+    buf_addf(b, "client_bytes:%zu\r\n", core->client_bytes);
+    buf_addf(b, "clients_turned_away:%" PRIu64 "\r\nclients_stalled:%" PRIu64 "\r\nclients_heavy:%" PRIu64 "\r\n",
+             core->stats.turned_away, core->stats.stalled, core->stats.heavy);
 }
 
 static void info_memory(struct core *core, struct buf *b)
@@ -64,7 +69,8 @@ static void info_grafts(struct core *core, struct buf *b)
              "workers:%" PRIu64 "\r\nworkers_forked:%" PRIu64 "\r\nworkers_killed:%" PRIu64 "\r\nworkers_died:%" PRIu64
              "\r\n",
              s.workers, s.forked, s.killed, s.died);
-    buf_addf(b, "sandbox:%s\r\n", super_walls(core->super));
+    buf_addf(b, "workers_slowed:%" PRIu64 "\r\n", s.slowed);
+    buf_addf(b, "sandbox:%s\r\nsandbox_daemon:%s\r\n", super_walls(core->super), jail_daemon_walls());
 }
 
 static void info_store(struct core *core, struct buf *b)
@@ -74,6 +80,8 @@ static void info_store(struct core *core, struct buf *b)
 
     txn_stats(core->txns, &s);
     buf_addf(b, "engine:%s\r\n", facts->engine);
+    if (facts->engine_warning != NULL)
+        buf_addf(b, "engine_warning:%s\r\n", facts->engine_warning);
     buf_addf(b, "durability:%s\r\n", durability_name(policy_durability(core->policy)));
     buf_addf(b, "recovered_transactions:%" PRIu64 "\r\n", facts->undone);
     buf_addf(b, "txn_begun:%" PRIu64 "\r\ntxn_committed:%" PRIu64 "\r\ntxn_aborted:%" PRIu64 "\r\n", s.begun,
@@ -126,9 +134,15 @@ void command_info(struct request *r)
     request_done(r);
 }
 
-/* As in Redis, success has no reply: the connection closes. */
+/* As in Redis, success has no reply: the connection closes. HANDOVER: for graftd --takeover, see inherit.h. */
 void command_shutdown(struct request *r)
 {
+    struct failure why = { 0 };
+
+    if (r->argc == 2 && arg_is(r->argv[1], "HANDOVER") && r->core->hand_over(r->core, r, &why) != OK) {
+        request_fail(r, &why);
+        return;
+    }
     r->core->drain(r->core);
     client_quit(r->client);
     request_done(r);

@@ -608,9 +608,20 @@ static void backup_done(struct store_request *s)
     request_done(r);
 }
 
+/* With `backup "/dir"` in the policy: below it, and no way back up. */
+static bool backup_may_go(const char *dir, const char *path)
+{
+    size_t n = strlen(dir);
+
+    while (n > 0 && dir[n - 1] == '/')
+        n--;
+    return strncmp(path, dir, n) == 0 && path[n] == '/' && strstr(path + n, "/../") == NULL;
+}
+
 /* The daemon writes the file with its own rights, which is why this takes the right to administer. */
 void command_backup(struct request *r)
 {
+    const char *dir = policy_backup(r->core->policy);
     char *path;
 
     if (r->argv[1].len == 0 || ((const char *)r->argv[1].data)[0] != '/' ||
@@ -621,6 +632,11 @@ void command_backup(struct request *r)
     path = bytes_dup(r->argv[1]);
     if (path == NULL) {
         request_error(r, ERR_NOMEM, "no memory for a backup");
+        return;
+    }
+    if (dir != NULL && !backup_may_go(dir, path)) {
+        request_error(r, ERR_DENIED, "backups are written below %s alone (`backup` in the policy), and %s is not there", dir, path);
+        free(path);
         return;
     }
     r->store = (struct store_request){ .kind = STORE_BACKUP, .path = path };

@@ -16,6 +16,8 @@ struct events;
 struct timers;
 struct audit;
 struct reload;
+struct account;
+struct request;
 
 struct core {
     struct port *port;
@@ -32,12 +34,19 @@ struct core {
     struct list calls;    /* running, for TXN LIST and KILL; see call.h */
     struct list clients;  /* connected; see client.h */
     struct list sessions; /* with an open transaction; see session.h */
-    size_t call_count, client_count, session_count;
+    size_t call_count, client_count, session_count; /* clients: also those that are closed but still owe replies */
+    struct account *accounts;                       /* of the users with a client; see account.h */
+    size_t client_bytes;                            /* held by all of them */
+    struct port_timer *client_timer; /* while clients are there: calls client_sweep(); NULL: nobody sweeps */
+    bool client_timer_armed;
     bool draining;                /* SIGTERM or SHUTDOWN: nothing new begins */
     void (*drain)(struct core *); /* begins the end; harmless when it has begun */
+    /* Answers r with the listening socket, and begins the end. */
+    enum err (*hand_over)(struct core *, struct request *r, struct failure *why);
     int64_t started_us;
     struct {
         uint64_t commands, calls, committed, retries, failed[64]; /* failed: by enum err */
+        uint64_t turned_away, stalled, heavy; /* clients: not let in, closed for waiting, closed for what they held */
     } stats;
 };
 

@@ -1,32 +1,43 @@
 #include "graftd/listen.h"
 
 #include "graftd/client.h"
+#include "graftd/inherit.h"
 #include "graftd/port_uv.h"
 #include "lib/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum {
-    BACKLOG = 512,
-    ACCEPTS_PER_TURN_MAX = 64,
+    BACKLOG = 4096,            /* who waits to be let in; the system may allow fewer (net.core.somaxconn) */
+    ACCEPTS_PER_TURN_MAX = 16, /* about a ms; those who are in want their turn */
+    DESCRIPTORS_KEPT = 64,     /* for workers, the store, backups; half of all when there are not many */
+    PAUSE_MS = 100,            /* before accept is tried again when not even the reserve helps */
+    LOG_EVERY_MS = 10000,
 };
 
 struct listener {
     struct core *core;
     struct port *port;
     int fd, reserve; /* reserve: a descriptor kept for the day there is none */
+    int fd_max;      /* of a connection */
+    bool own_file;
     dev_t device;
     ino_t inode; /* of the socket's file, so that only our own is removed */
     struct watch *watch;
+    struct port_timer *pause;
+    int64_t logged_ms; /* when a refusal was logged last; 0: never */
+    uint64_t unlogged; /* refusals since */
     struct sockaddr_un address;
 };
 
@@ -43,50 +54,70 @@ static bool peer(int fd, struct principal *who)
     return true;
 }
 
-static void turn_away(int fd, const char *sentence)
+/* ---- those that are not let in ---- */
+
+static void log_refusal(struct listener *l, const char *sentence)
+{
+    int64_t now = port_now_ms(l->port);
+
+    l->core->stats.turned_away++;
+    l->unlogged++;
+    if (l->logged_ms != 0 && now - l->logged_ms < LOG_EVERY_MS)
+        return;
+    log_line(LOG_WARNING, "clients turned away: %" PRIu64 "; the last one for: %s", l->unlogged, sentence);
+    l->logged_ms = now;
+    l->unlogged = 0;
+}
+
+static void turn_away(struct listener *l, int fd, const char *sentence)
 {
     char text[256];
     int n = snprintf(text, sizeof text, "-BUSY %s\r\n", sentence);
 
-    if (send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        log_line(LOG_DEBUG, "a client that was turned away did not hear it");
+    (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* who does not hear it sees the end */
     close(fd);
+    log_refusal(l, sentence);
 }
 
-static void out_of_descriptors(struct listener *l)
-{
-    int fd;
+static const char no_descriptors[] = "graftd is out of file descriptors; try again later";
 
-    if (l->reserve < 0)
-        return;
-    close(l->reserve);
-    fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+static void pause_over(void *owner) { watch_set(((struct listener *)owner)->watch, WATCH_READ); }
+
+/* The kernel has none for us. With the reserve the newcomer is told; without, all wait a while. */
+static bool out_of_descriptors(struct listener *l)
+{
+    int fd = -1;
+
+    if (l->reserve >= 0) {
+        close(l->reserve);
+        fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+    }
     if (fd >= 0)
-        turn_away(fd, "graftd is out of file descriptors; try again later");
+        turn_away(l, fd, no_descriptors);
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    log_line(LOG_WARNING, "out of file descriptors: a client was turned away");
+    if (fd >= 0)
+        return true;
+    watch_set(l->watch, 0); /* it stays readable: the loop would spin */
+    l->port->ops->timer_start(l->pause, PAUSE_MS);
+    return false;
 }
 
 static bool accept_one(struct listener *l)
 {
-    uint64_t max = policy_limits(l->core->policy)->client_max;
     struct principal who;
-    char sentence[96];
+    char why[CLIENT_REFUSAL_MAX];
     int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-    if (fd < 0) {
-        if (errno == EMFILE || errno == ENFILE)
-            out_of_descriptors(l);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+        return out_of_descriptors(l);
+    if (fd < 0)
         return errno == EINTR || errno == ECONNABORTED;
-    }
-    if (l->core->client_count >= max) {
-        snprintf(sentence, sizeof sentence, "%" PRIu64 " clients are connected, and no more are allowed", max);
-        turn_away(fd, sentence);
-    } else if (!peer(fd, &who)) {
+    if (fd > l->fd_max)
+        turn_away(l, fd, no_descriptors);
+    else if (!peer(fd, &who))
         close(fd);
-    } else {
-        client_open(l->core, fd, &who);
-    }
+    else if (!client_open(l->core, fd, &who, why))
+        turn_away(l, fd, why);
     return true;
 }
 
@@ -96,6 +127,8 @@ static void listener_ready(void *owner, int events)
     for (int i = 0; i < ACCEPTS_PER_TURN_MAX && accept_one(owner); i++)
         ;
 }
+
+/* ---- the socket ---- */
 
 /* A socket file may be left from a crash. If somebody answers on it, it is theirs. */
 static enum err clear_path(const struct sockaddr_un *address, struct failure *why)
@@ -135,37 +168,69 @@ static enum err bind_path(struct listener *l, mode_t mode, gid_t group, struct f
         return fail(why, ERR_STORAGE, "cannot set mode and group of %s: %s", path, strerror(errno));
     l->device = st.st_dev;
     l->inode = st.st_ino;
+    l->own_file = true;
     if (listen(l->fd, BACKLOG) != 0)
         return fail(why, ERR_STORAGE, "cannot listen on %s: %s", path, strerror(errno));
     return OK;
 }
 
-enum err listen_open(struct core *core, struct port *port, const char *path, mode_t mode, gid_t group,
-                     struct listener **out, struct failure *why)
+static enum err make_socket(struct listener *l, const struct listen_options *o, struct failure *why)
+{
+    if (strlen(o->path) >= sizeof l->address.sun_path)
+        return fail(why, ERR_BADARG, "the socket's path is longer than the %zu bytes that the system allows: %s",
+                    sizeof l->address.sun_path - 1, o->path);
+    memcpy(l->address.sun_path, o->path, strlen(o->path) + 1);
+    if (clear_path(&l->address, why) != OK)
+        return why->err;
+    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (l->fd < 0)
+        return fail(why, ERR_STORAGE, "no descriptors to listen with: %s", strerror(errno));
+    return bind_path(l, o->mode, o->group, why);
+}
+
+/* Mode and owner are as who made it wanted them. */
+static void take_socket(struct listener *l, struct inherited *i)
+{
+    socklen_t size = sizeof l->address;
+    struct stat st;
+
+    l->fd = i->fd;
+    i->fd = -1;
+    if (getsockname(l->fd, (struct sockaddr *)&l->address, &size) != 0 || !i->own_file ||
+        lstat(l->address.sun_path, &st) != 0)
+        return;
+    l->device = st.st_dev;
+    l->inode = st.st_ino;
+    l->own_file = true;
+}
+
+static void keep_descriptors(struct listener *l)
+{
+    struct rlimit files;
+
+    l->fd_max = INT_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < INT_MAX)
+        l->fd_max =
+            (int)(files.rlim_cur > 2 * DESCRIPTORS_KEPT ? files.rlim_cur - DESCRIPTORS_KEPT : files.rlim_cur / 2);
+}
+
+enum err listen_open(struct core *core, struct port *port, const struct listen_options *options, struct listener **out,
+                     struct failure *why)
 {
     struct listener *l = calloc(1, sizeof *l);
 
     if (l == NULL)
         return fail(why, ERR_NOMEM, "no memory to listen");
     *l = (struct listener){ .core = core, .port = port, .fd = -1, .reserve = -1, .address.sun_family = AF_UNIX };
-    if (strlen(path) >= sizeof l->address.sun_path) {
-        fail(why, ERR_BADARG, "the socket's path is longer than the %zu bytes that the system allows: %s",
-             sizeof l->address.sun_path - 1, path);
+    keep_descriptors(l);
+    if (options->inherited->fd >= 0)
+        take_socket(l, options->inherited);
+    else if (make_socket(l, options, why) != OK)
         goto out;
-    }
-    memcpy(l->address.sun_path, path, strlen(path) + 1);
-    if (clear_path(&l->address, why) != OK)
-        goto out;
-    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (l->fd < 0 || l->reserve < 0) {
-        fail(why, ERR_STORAGE, "no descriptors to listen with: %s", strerror(errno));
-        goto out;
-    }
-    if (bind_path(l, mode, group, why) != OK)
-        goto out;
-    if (watch_new(port, l->fd, listener_ready, l, &l->watch) != OK) {
-        fail(why, ERR_NOMEM, "no memory to listen");
+    l->pause = port->ops->timer_new(port, pause_over, l);
+    if (l->reserve < 0 || l->pause == NULL || watch_new(port, l->fd, listener_ready, l, &l->watch) != OK) {
+        fail(why, ERR_NOMEM, "no memory or descriptors to listen");
         goto out;
     }
     watch_set(l->watch, WATCH_READ);
@@ -176,6 +241,16 @@ out:
     return why->err;
 }
 
+const char *listen_path(const struct listener *l) { return l->address.sun_path; }
+
+int listen_socket(const struct listener *l, bool *own_file)
+{
+    *own_file = l->own_file;
+    return l->fd;
+}
+
+void listen_keep_file(struct listener *l) { l->own_file = false; }
+
 void listen_close(struct listener **listener)
 {
     struct listener *l = *listener;
@@ -183,8 +258,11 @@ void listen_close(struct listener **listener)
 
     if (l == NULL)
         return;
-    if (l->inode != 0 && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
+    if (l->own_file && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
         unlink(l->address.sun_path);
+    if (l->unlogged > 0)
+        log_line(LOG_WARNING, "clients turned away: %" PRIu64 " more", l->unlogged);
+    l->port->ops->timer_free(&l->pause);
     watch_free(&l->watch);
     if (l->fd >= 0)
         close(l->fd);

@@ -1,14 +1,16 @@
 /*
  * graftd: wiring only. Set-up and the end read as a recipe:
  *
- *     options → policy → data directory → loop → store, transactions → zygote → grafts → socket → serve
+ *     options → policy → takeover → data directory → loop → store, transactions → zygote → grafts → socket → serve
  *     drain: no new work → running calls end → clients close → grafts leave → zygote dies → store closes
  */
 #include "graftd/audit.h"
 #include "graftd/client.h"
 #include "graftd/command.h"
 #include "graftd/call.h"
+#include "graftd/doctor.h"
 #include "graftd/event.h"
+#include "graftd/inherit.h"
 #include "graftd/listen.h"
 #include "graftd/objects.h"
 #include "graftd/port_uv.h"
@@ -19,6 +21,7 @@
 #include "graftd/timer.h"
 #include "lib/hash.h"
 #include "lib/log.h"
+#include "policy/jail_daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,10 +41,11 @@ enum {
     EXIT_USAGE = 2,
     ERRORS_MAX = 1024 * 1024, /* bytes of what is wrong with a policy */
     POISONED_DRAIN_MS = 1000, /* the store is lost: time to answer those who wait */
+    LEAVE_MS = 5000,          /* after the drain: time to tell clients how their calls ended */
 };
 
 static const char usage[] =
-    "usage: graftd [--data DIR] [--policy FILE|DIR] [--socket PATH] [--check]\n"
+    "usage: graftd [--data DIR] [--policy FILE|DIR] [--socket PATH] [--takeover] [--check]\n"
     "\n"
     "Hosts grafts: C extensions in sandboxed workers, each call a transaction.\n"
     "\n"
@@ -50,7 +54,11 @@ static const char usage[] =
     "  --policy FILE    the rules; a directory's *.scfg are read as one (else a safe default)\n"
     "  --socket PATH    where clients connect (else the policy's, $GRAFTD_SOCKET, $XDG_RUNTIME_DIR/graftd.sock,\n"
     "                   /run/graftd/graftd.sock)\n"
+    "  --takeover       in place of the graftd that runs: takes its socket over, waits for its end, and serves;\n"
+    "                   who connects meanwhile waits, and is not refused. Starts as usual when none runs\n"
     "  --check          reads the policy, says what is wrong with it, and ends\n"
+    "  --doctor         tries which walls this machine has, says what is missing, and ends\n"
+    "  --dump-filter    prints the system call filters of grafts, and ends\n"
     "  --worker PATH    the worker program (else beside graftd, else where it was installed)\n"
     "  --verbose        logs the deaths of workers that were asked to die, and the like\n"
     "  --version, --help\n"
@@ -60,7 +68,7 @@ static const char usage[] =
 
 struct options {
     const char *data, *policy, *socket, *worker;
-    bool check;
+    bool check, doctor, dump_filter, takeover;
 };
 
 struct daemon {
@@ -70,9 +78,11 @@ struct daemon {
     char data[PATH_MAX], socket[PATH_MAX], worker[PATH_MAX];
     int data_fd;
     struct objects objects;
+    struct inherited inherited;
+    int life[2]; /* given away: [0]; [1] is kept to the end, which is how the other side learns of it */
     struct listener *listener;
     struct port_timer *lock_timer, *drain_timer;
-    bool closing_clients, leaving;
+    bool closing_clients, leaving, late; /* late: the drain's time is over */
     int status; /* of the process */
 };
 
@@ -91,7 +101,10 @@ static int parse_options(int argc, char **argv, struct options *o)
         { "policy", required_argument, NULL, 'p' },
         { "socket", required_argument, NULL, 's' },
         { "worker", required_argument, NULL, 'w' },
+        { "takeover", no_argument, NULL, 't' },
         { "check", no_argument, NULL, 'c' },
+        { "doctor", no_argument, NULL, 'D' },
+        { "dump-filter", no_argument, NULL, 'F' },
         { "verbose", no_argument, NULL, 'v' },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
@@ -113,8 +126,17 @@ static int parse_options(int argc, char **argv, struct options *o)
         case 'w':
             o->worker = optarg;
             break;
+        case 't':
+            o->takeover = true;
+            break;
         case 'c':
             o->check = true;
+            break;
+        case 'D':
+            o->doctor = true;
+            break;
+        case 'F':
+            o->dump_filter = true;
             break;
         case 'v':
             log_threshold(LOG_DEBUG);
@@ -179,7 +201,8 @@ static bool find_worker(struct daemon *d)
     char *slash;
 
     if (d->options.worker != NULL)
-        return snprintf(d->worker, sizeof d->worker, "%s", d->options.worker) < (int)sizeof d->worker;
+        return snprintf(d->worker, sizeof d->worker, "%s", d->options.worker) < (int)sizeof d->worker &&
+               access(d->worker, X_OK) == 0;
     if (n > 0) {
         self[n] = '\0';
         slash = strrchr(self, '/');
@@ -301,6 +324,14 @@ static void drain_is_over(void *owner)
 {
     struct daemon *d = owner;
 
+    if (d->late) {
+        client_drop_all(&d->core);
+        return;
+    }
+    d->late = true;
+    d->core.port->ops->timer_start(d->drain_timer, LEAVE_MS);
+    if (d->core.call_count == 0 && d->core.session_count == 0)
+        return;
     log_line(LOG_WARNING, "%zu calls and %zu transactions of connections did not end in time, and are rolled back",
              d->core.call_count, d->core.session_count);
     session_end_all(&d->core, ERR_KILLED, "the transaction was ended: graftd is stopping");
@@ -322,6 +353,31 @@ static void drain(struct core *core)
     core->port->ops->timer_start(d->drain_timer,
                                  d->status != 0 ? POISONED_DRAIN_MS : policy_limits(core->policy)->drain_ms);
     port_soon(core->port);
+}
+
+/* Who takes over gets the socket as it is, with everybody who waits in its queue. */
+static enum err hand_over(struct core *core, struct request *r, struct failure *why)
+{
+    struct daemon *d = (struct daemon *)core;
+    bool own_file;
+    int fds[INHERIT_FDS];
+
+    if (core->draining || d->listener == NULL)
+        return fail(why, ERR_BUSY, "graftd is stopping");
+    if (pipe2(d->life, O_CLOEXEC) != 0)
+        return fail(why, ERR_BUSY, "no descriptors left to hand over with: %s", strerror(errno));
+    fds[0] = listen_socket(d->listener, &own_file);
+    fds[1] = d->life[0];
+    if (request_give(r, bytes_str(own_file ? INHERIT_OWN : INHERIT_LENT), fds, INHERIT_FDS) != OK)
+        fail(why, ERR_BUSY, "SHUTDOWN HANDOVER must be alone on its connection");
+    close(d->life[0]);
+    if (why->err != OK) {
+        close(d->life[1]);
+        return why->err;
+    }
+    log_line(LOG_INFO, "another graftd takes over");
+    listen_keep_file(d->listener);
+    return OK;
 }
 
 static void signal_arrived(void *owner, int signum)
@@ -354,19 +410,25 @@ static void zygote_lost(void *owner, const char *why)
 static void grafts_are_ready(void *owner)
 {
     struct daemon *d = owner;
+    struct listen_options options = {
+        .path = d->socket,
+        .mode = policy_socket_mode(d->policy),
+        .group = policy_socket_group(d->policy),
+        .inherited = &d->inherited,
+    };
     struct failure why = { 0 };
 
     if (d->core.draining)
         return;
-    if (listen_open(&d->core, d->core.port, d->socket, policy_socket_mode(d->policy), policy_socket_group(d->policy),
-                    &d->listener, &why) != OK) {
+    if (listen_open(&d->core, d->core.port, &options, &d->listener, &why) != OK ||
+        (policy_daemon_walled(d->policy) && jail_daemon_calls(&why) != OK)) {
         complain(&why);
         d->status = EXIT_FAILURE;
         drain(&d->core);
         return;
     }
-    log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s)", PACKAGE_VERSION, d->socket,
-             d->data, registry_count(d->core.registry), super_walls(d->core.super));
+    log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s daemon=%s)", PACKAGE_VERSION, listen_path(d->listener),
+             d->data, registry_count(d->core.registry), super_walls(d->core.super), jail_daemon_walls());
     tell_systemd("READY=1");
     timers_start(d->core.timers);
 }
@@ -376,6 +438,8 @@ static void zygote_is_ready(void *owner)
     struct daemon *d = owner;
     struct failure why = { 0 };
 
+    if (d->leaving)
+        return;
     if (registry_new(&d->core, grafts_are_ready, d, &d->core.registry, &why) != OK) {
         complain(&why);
         d->status = EXIT_FAILURE;
@@ -390,6 +454,8 @@ static void tick(void *owner)
     struct daemon *d = owner;
     int64_t now = port_now_ms(d->core.port), next;
 
+    if (d->core.txns == NULL) /* the start failed, and only the zygote is waited for */
+        return;
     txn_poll(d->core.txns, now);
     if (txn_manager_poisoned(d->core.txns) && d->status == 0) {
         log_line(LOG_ERROR, "an I/O error hit a commit: its outcome is known only after recovery, so graftd ends here");
@@ -409,11 +475,35 @@ static void lock_deadline(void *owner)
     port_soon(d->core.port);
 }
 
+static void sweep_clients(void *owner) { client_sweep(&((struct daemon *)owner)->core); }
+
 static void txns_want(void *arg)
 {
     struct daemon *d = arg;
 
     port_soon(d->core.port);
+}
+
+static enum err wall_files(struct daemon *d, struct failure *why)
+{
+    char data[PATH_MAX], policy[PATH_MAX];
+    struct daemon_paths paths = {
+        .data = realpath(d->data, data),
+        .backup = policy_backup(d->policy),
+        .socket = d->socket,
+        .policy = d->options.policy != NULL ? realpath(d->options.policy, policy) : NULL,
+    };
+
+    for (; paths.root_count < policy_root_count(d->policy) && paths.root_count < JAIL_ROOT_MAX; paths.root_count++)
+        paths.roots[paths.root_count] = policy_root(d->policy, paths.root_count)->path;
+    if (paths.backup != NULL && access(paths.backup, W_OK | X_OK) != 0)
+        return fail(why, ERR_BADARG, "backups cannot be written to %s (`backup` in the policy): %s", paths.backup,
+                    strerror(errno));
+    if (!policy_daemon_walled(d->policy))
+        return OK;
+    if (paths.data == NULL)
+        return fail(why, ERR_STORAGE, "cannot tell where %s is: %s", d->data, strerror(errno));
+    return jail_daemon_files(&paths, why);
 }
 
 static enum err open_store(struct daemon *d, struct failure *why)
@@ -462,6 +552,20 @@ static enum err open_store(struct daemon *d, struct failure *why)
     return txn_manager_new(&txn, &d->core.txns, why);
 }
 
+/* What can be wrong with us is found out before, so that the running one goes on if it is. */
+static enum err inherit(struct daemon *d, struct failure *why)
+{
+    enum err err = inherit_from_systemd(&d->inherited, why);
+
+    if (err != OK || d->inherited.fd >= 0 || !d->options.takeover)
+        return err;
+    err = inherit_from_running(d->socket, &d->inherited, why);
+    if (err == OK && d->inherited.fd < 0)
+        log_line(LOG_INFO, "nobody listens on %s: there is nothing to take over", d->socket);
+    inherit_wait(&d->inherited);
+    return err;
+}
+
 static enum err open_all(struct daemon *d, struct failure *why)
 {
     struct port *port;
@@ -471,8 +575,8 @@ static enum err open_all(struct daemon *d, struct failure *why)
         return fail(why, ERR_BADARG, "the path of the data directory or of the socket is too long");
     if (!find_worker(d))
         return fail(why, ERR_STORAGE, "there is no worker program at %s: is graftd installed whole?", d->worker);
-    if ((err = open_data(d, why)) != OK ||
-        (err = port_uv_new(d->worker, policy_sandbox_degraded(d->policy), &d->core.port, why)) != OK)
+    if ((err = inherit(d, why)) != OK || (err = open_data(d, why)) != OK ||
+        (err = port_uv_new(d->worker, policy_layers(d->policy), &d->core.port, why)) != OK)
         return err;
     port = d->core.port;
     port->tick = tick;
@@ -480,17 +584,20 @@ static enum err open_all(struct daemon *d, struct failure *why)
     d->core.started_us = port_wall_us(port);
     d->lock_timer = port->ops->timer_new(port, lock_deadline, d);
     d->drain_timer = port->ops->timer_new(port, drain_is_over, d);
-    if (d->lock_timer == NULL || d->drain_timer == NULL || port_uv_signal(port, SIGTERM, signal_arrived, d) != OK ||
+    d->core.client_timer = port->ops->timer_new(port, sweep_clients, d);
+    if (d->lock_timer == NULL || d->drain_timer == NULL || d->core.client_timer == NULL ||
+        port_uv_signal(port, SIGTERM, signal_arrived, d) != OK ||
         port_uv_signal(port, SIGINT, signal_arrived, d) != OK ||
         port_uv_signal(port, SIGHUP, hangup_arrived, d) != OK ||
         reload_new(&d->core, d->options.policy, d->policy, &d->core.reload) != OK)
         return fail(why, ERR_NOMEM, "no memory for the event loop");
     if (events_new(&d->core.events) != OK || timers_new(&d->core, &d->core.timers) != OK)
         return fail(why, ERR_NOMEM, "no memory for events and timers");
-    if ((err = audit_open(port, d->data_fd, &d->core.audit, why)) != OK || (err = open_store(d, why)) != OK ||
-        (err = objects_open(&d->objects, d->data_fd, why)) != OK)
+    /* The zygote first: what graftd gives up, it needs. */
+    if ((err = super_new(port, &super_events, d, &d->core.super, why)) != OK || (err = wall_files(d, why)) != OK ||
+        (err = audit_open(port, d->data_fd, &d->core.audit, why)) != OK || (err = open_store(d, why)) != OK)
         return err;
-    return super_new(port, &super_events, d, &d->core.super, why);
+    return objects_open(&d->objects, d->data_fd, why);
 }
 
 static void close_all(struct daemon *d)
@@ -499,6 +606,7 @@ static void close_all(struct daemon *d)
     if (d->core.port != NULL) {
         d->core.port->ops->timer_free(&d->lock_timer);
         d->core.port->ops->timer_free(&d->drain_timer);
+        d->core.port->ops->timer_free(&d->core.client_timer);
     }
     registry_free(&d->core.registry);
     super_free(&d->core.super);
@@ -512,6 +620,7 @@ static void close_all(struct daemon *d)
     reload_free(&d->core.reload);
     port_uv_free(&d->core.port);
     objects_close(&d->objects);
+    inherit_close(&d->inherited);
     if (d->data_fd >= 0)
         close(d->data_fd);
     policy_free(&d->policy);
@@ -535,9 +644,19 @@ static int load_policy(struct daemon *d)
     return err == OK ? 0 : EXIT_FAILURE;
 }
 
+/* What only looks, and ends. */
+static int look(struct daemon *d)
+{
+    if (!find_worker(d)) {
+        fprintf(stderr, "graftd: there is no worker program at %s: is graftd installed whole?\n", d->worker);
+        return EXIT_FAILURE;
+    }
+    return d->options.doctor ? doctor_run(d->worker, policy_layers(d->policy)) : doctor_dump_filter(d->worker);
+}
+
 int main(int argc, char **argv)
 {
-    static struct daemon d = { .data_fd = -1, .objects.directory = -1 };
+    static struct daemon d = { .data_fd = -1, .objects.directory = -1, .inherited = { .fd = -1, .life = -1 } };
     struct failure why = { 0 };
     int status = parse_options(argc, argv, &d.options);
 
@@ -552,9 +671,15 @@ int main(int argc, char **argv)
         policy_free(&d.policy);
         return status;
     }
+    if (d.options.doctor || d.options.dump_filter) {
+        status = look(&d);
+        policy_free(&d.policy);
+        return status;
+    }
     d.core.policy = d.policy;
     d.core.objects = &d.objects;
     d.core.drain = drain;
+    d.core.hand_over = hand_over;
     list_init(&d.core.calls);
     list_init(&d.core.clients);
     list_init(&d.core.sessions);
@@ -562,6 +687,10 @@ int main(int argc, char **argv)
         complain(&why);
         d.status = EXIT_FAILURE;
         d.leaving = true;
+        if (d.core.super != NULL) { /* what was started ends before we do */
+            super_stop(d.core.super);
+            port_uv_run(d.core.port);
+        }
     } else {
         port_uv_run(d.core.port);
         log_line(LOG_INFO, "stopped");

@@ -52,6 +52,8 @@ struct stream_events {
     void (*drained)(void *owner);
     /* The peer is gone, or does not read its replies. Once, last; the handle is gone when this returns. */
     void (*closed)(void *owner);
+    /* After stream_close(), last: what it owed has left, or was given up. May come from inside stream_close(). */
+    void (*gone)(void *owner);
 };
 
 struct port_ops {
@@ -85,6 +87,8 @@ struct port_ops {
     void (*process_kill)(struct port_process *);
     /* Ends it kindly: it sees the end of its channel and exits. */
     void (*process_end)(struct port_process *);
+    /* From now on it gets the CPU only when others leave some, as far as the system can be told so; not to be taken back. */
+    void (*process_slow)(struct port_process *);
     /* CPU time used so far, microseconds; what was read last when it is gone. */
     uint64_t (*process_cpu_us)(struct port_process *);
     pid_t (*process_pid)(struct port_process *); /* for people; 0 when not known yet */
@@ -96,9 +100,11 @@ struct port_ops {
     enum err (*stream_send)(struct port_stream *,
                             struct bytes); /* buffered; ERR_LIMIT: the peer does not read, it is being closed */
     size_t (*stream_unsent)(struct port_stream *);
+    /* A few bytes with descriptors (borrowed), at once or not at all: ERR_BUSY, something else waits to be sent. */
+    enum err (*stream_give)(struct port_stream *, struct bytes, const int *fds, size_t count);
     void (*stream_pause)(struct port_stream *,
                          bool);                  /* no data() while paused; a peer that goes away is still noticed */
-    void (*stream_close)(struct port_stream **); /* after what is buffered was written, or 5 s; no callback follows */
+    void (*stream_close)(struct port_stream **); /* after what is buffered was written, or 5 s; then gone() */
 };
 
 struct port {

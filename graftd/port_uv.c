@@ -29,11 +29,11 @@ struct port_uv {
     uv_idle_t idle; /* active while work is left: keeps the loop from sleeping */
     uv_async_t wake;
     const char *worker_program;
-    bool degraded;
+    const struct layer_rules *layers;
     uint8_t pool[RANDOM_POOL];
     size_t pool_left;
     bool tick_wanted;
-    int lingering; /* see port_uv_linger() */
+    int working; /* pieces of work on other threads */
     struct flush *flushes;
     size_t signal_count;
     struct port_signal {
@@ -267,7 +267,7 @@ static void work_done(uv_work_t *handle, int status)
     struct work *w = handle->data;
 
     CHECK(status == 0); /* we never cancel */
-    port_uv_linger(w->port, -1);
+    real(w->port)->working--;
     w->done(w->owner);
     free(w);
 }
@@ -280,7 +280,7 @@ static enum err work_queue(struct port *p, void (*work)(void *), void (*done)(vo
         return ERR_NOMEM;
     *w = (struct work){ .port = p, .work = work, .done = done, .owner = owner };
     w->handle.data = w;
-    port_uv_linger(p, 1); /* it ends by itself, and its owner counts on being told */
+    real(p)->working++;
     CHECK(uv_queue_work(&real(p)->loop, &w->handle, work_run, work_done) == 0);
     return OK;
 }
@@ -314,7 +314,7 @@ enum err port_uv_signal(struct port *port, int signum, void (*arrived)(void *own
 static enum err zygote_open(struct port *p, const struct process_events *events, void *owner, struct port_process **out,
                             struct failure *why)
 {
-    return process_open_zygote(p, real(p)->worker_program, real(p)->degraded, events, owner, out, why);
+    return process_open_zygote(p, real(p)->worker_program, real(p)->layers, events, owner, out, why);
 }
 
 static const struct port_ops port_uv_ops = {
@@ -334,17 +334,20 @@ static const struct port_ops port_uv_ops = {
     .process_said_more = process_said_more,
     .process_kill = process_kill,
     .process_end = process_end,
+    .process_slow = process_slow,
     .process_cpu_us = process_cpu_us,
     .process_pid = process_pid,
     .stream_open = stream_open,
     .stream_in = stream_in,
     .stream_send = stream_send,
     .stream_unsent = stream_unsent,
+    .stream_give = stream_give,
     .stream_pause = stream_pause,
     .stream_close = stream_close,
 };
 
-enum err port_uv_new(const char *worker_program, bool degraded, struct port **out, struct failure *why)
+enum err port_uv_new(const char *worker_program, const struct layer_rules *layers, struct port **out,
+                     struct failure *why)
 {
     struct port_uv *p = calloc(1, sizeof *p);
 
@@ -356,7 +359,7 @@ enum err port_uv_new(const char *worker_program, bool degraded, struct port **ou
     }
     p->base.ops = &port_uv_ops;
     p->worker_program = worker_program;
-    p->degraded = degraded;
+    p->layers = layers;
     CHECK(uv_prepare_init(&p->loop, &p->prepare) == 0);
     CHECK(uv_idle_init(&p->loop, &p->idle) == 0);
     CHECK(uv_async_init(&p->loop, &p->wake, woken) == 0);
@@ -366,12 +369,10 @@ enum err port_uv_new(const char *worker_program, bool degraded, struct port **ou
     return OK;
 }
 
-void port_uv_linger(struct port *p, int by) { real(p)->lingering += by; }
-
 void port_uv_run(struct port *p)
 {
     uv_run(&real(p)->loop, UV_RUN_DEFAULT);
-    while (real(p)->lingering > 0) /* ends: each has a timer */
+    while (real(p)->working > 0) /* each ends by itself, and its owner counts on being told */
         uv_run(&real(p)->loop, UV_RUN_ONCE);
 }
 

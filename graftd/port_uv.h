@@ -5,6 +5,7 @@
 #define GRAFTD_PORT_UV_H
 
 #include "graftd/port.h"
+#include "policy/layer.h"
 
 /* HANGUP: the peer sends no more, or is gone. GONE: the latter alone, told as HANGUP. */
 enum { WATCH_READ = 1, WATCH_WRITE = 2, WATCH_HANGUP = 4, WATCH_GONE = 8 };
@@ -25,18 +26,16 @@ struct flush {
 void flush_soon(struct port *, struct flush *);
 void flush_cancel(struct port *, struct flush *);
 
-/* One more (1) or less (-1) that the loop waits for when it was stopped. It must end by itself. */
-void port_uv_linger(struct port *, int by);
-
 /* Processes: process.c. program is started and becomes the zygote. */
-enum err process_open_zygote(struct port *, const char *program, bool degraded, const struct process_events *,
-                             void *owner, struct port_process **out, struct failure *why);
+enum err process_open_zygote(struct port *, const char *program, const struct layer_rules *,
+                             const struct process_events *, void *owner, struct port_process **out,
+                             struct failure *why);
 
 /* The loop itself. */
-/* worker_program: path, borrowed. degraded: walls may be missing (`sandbox degraded allow`). */
-enum err port_uv_new(const char *worker_program, bool degraded, struct port **out, struct failure *why);
-void port_uv_run(
-    struct port *); /* until port_uv_stop, and until closed streams have written what they owe or gave up */
+/* worker_program: path; layers: what the policy says of walls that are missing; both borrowed. */
+enum err port_uv_new(const char *worker_program, const struct layer_rules *layers, struct port **out,
+                     struct failure *why);
+void port_uv_run(struct port *); /* until port_uv_stop */
 void port_uv_stop(struct port *);
 void port_uv_free(struct port **);
 /* Thread-safe: makes the loop call tick soon. */
@@ -50,6 +49,7 @@ enum err stream_open(struct port *, int fd, size_t in_max, size_t out_max, const
 struct buf *stream_in(struct port_stream *);
 enum err stream_send(struct port_stream *, struct bytes);
 size_t stream_unsent(struct port_stream *);
+enum err stream_give(struct port_stream *, struct bytes, const int *fds, size_t count);
 void stream_pause(struct port_stream *, bool);
 void stream_close(struct port_stream **);
 enum err process_spawn(struct port *, struct port_process *nursery, const struct process_limits *, int file,
@@ -59,6 +59,7 @@ void process_resume(struct port_process *);
 bool process_said_more(struct port_process *);
 void process_kill(struct port_process *);
 void process_end(struct port_process *);
+void process_slow(struct port_process *);
 uint64_t process_cpu_us(struct port_process *);
 pid_t process_pid(struct port_process *);
 

@@ -5,7 +5,7 @@
  *       ├───── SEQPACKET ────────────────────┘                   │
  *       └───── STREAM ──────────────────────────────────────────┘
  *
- * A process is acted upon by its pidfd, never by its pid (the pid serves to read its CPU clock). Its death
+ * A process is acted upon by its pidfd, never by its pid (the pid serves to read its CPU clock, and to slow it). Its death
  * is told once, after everything that it said before; after a kill nothing that it said is heard any more.
  * What comes from it is hostile (W2): framed here, decoded by who asked.
  */
@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,6 +33,7 @@ enum {
     IN_KEEP_MAX = 1024 * 1024, /* bytes of an empty buffer worth keeping */
     IN_MAX = WIRE_FRAME_MAX + 4 + IN_CHUNK,
     OUT_MAX = 2 * WIRE_FRAME_MAX,
+    SLOW_NICE = 10, /* about a tenth of the CPU beside one that is not slowed */
     CHANNEL_FD = 3, /* the child's end, as the worker program expects it */
 };
 
@@ -474,9 +476,15 @@ static void zygote_ended(void *owner, int events)
     flush_soon(p->port, &p->flush);
 }
 
-static enum err exec_zygote(const char *program, bool degraded, int fd, pid_t *pid, struct failure *why)
+static enum err exec_zygote(const char *program, const struct layer_rules *layers, int fd, pid_t *pid,
+                            struct failure *why)
 {
-    char *argv[] = { (char *)(uintptr_t)program, degraded ? (char *)(uintptr_t) "--degraded" : NULL, NULL };
+    char required[LAYER_LIST_MAX], may_lack[LAYER_LIST_MAX];
+    char *argv[] = { (char *)(uintptr_t)program, (char *)(uintptr_t) "--require",
+                     (char *)(uintptr_t)layer_list(layers->required, required, sizeof required),
+                     (char *)(uintptr_t) "--allow-missing",
+                     (char *)(uintptr_t)layer_list(layers->may_lack, may_lack, sizeof may_lack),
+                     layers->degraded ? (char *)(uintptr_t) "--degraded" : NULL, NULL };
     char *envp[] = { NULL };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -497,8 +505,9 @@ static enum err exec_zygote(const char *program, bool degraded, int fd, pid_t *p
     return e == 0 ? OK : fail(why, ERR_STORAGE, "cannot start %s: %s", program, strerror(e));
 }
 
-enum err process_open_zygote(struct port *port, const char *program, bool degraded, const struct process_events *events,
-                             void *owner, struct port_process **out, struct failure *why)
+enum err process_open_zygote(struct port *port, const char *program, const struct layer_rules *layers,
+                             const struct process_events *events, void *owner, struct port_process **out,
+                             struct failure *why)
 {
     struct port_process *p;
     int pair[2];
@@ -511,14 +520,21 @@ enum err process_open_zygote(struct port *port, const char *program, bool degrad
         close(pair[1]);
         return fail(why, ERR_NOMEM, "no memory for the zygote");
     }
-    if (exec_zygote(program, degraded, pair[1], &p->pid, why) != OK) {
+    if (exec_zygote(program, layers, pair[1], &p->pid, why) != OK) {
         close(pair[1]);
         process_free(p);
         return why->err;
     }
     close(pair[1]);
     p->pidfd = pidfd_open(p->pid, 0);
-    CHECK(p->pidfd >= 0); /* it is our child and not reaped; and pidfds are older than any kernel that we support */
+    if (p->pidfd < 0) { /* it is our child and not reaped, so its number is its own still */
+        fail(why, ERR_UNKNOWN,
+             "the sandbox lacks a wall: \"pidfd\" round the keeper failed: %s; graftd cannot run grafts without it",
+             strerror(errno));
+        kill(p->pid, SIGKILL);
+        process_free(p);
+        return why->err;
+    }
     if (watch_new(port, p->pidfd, zygote_ended, p, &p->pid_watch) != OK) {
         pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
         process_free(p);
@@ -565,6 +581,14 @@ void process_kill(struct port_process *p)
 }
 
 void process_end(struct port_process *p) { shutdown(p->fd, SHUT_WR); }
+
+/* Being nicer needs no right; where it is forbidden, the process stays as it is. Inside a cgroup, such as a unit's, this weighs
+ * against graftd and the other workers. */
+void process_slow(struct port_process *p)
+{
+    if (p->pid != 0 && !p->buried)
+        (void)setpriority(PRIO_PROCESS, (id_t)p->pid, SLOW_NICE);
+}
 
 uint64_t process_cpu_us(struct port_process *p)
 {

@@ -7,16 +7,21 @@
  */
 #include "graftd/port_uv.h"
 
+#include "lib/check.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 enum {
-    READ_CHUNK = 64 * 1024, /* bytes a time; the fairness between connections */
-    MUCH_OUT = 64 * 1024,   /* bytes; the owner is told when so many have left */
-    LINGER_MS = 5000,       /* how long a closed stream may still write what it owes */
+    READ_CHUNK = 16 * 1024,    /* bytes a time, a thousand small requests: the fairness between connections */
+    MUCH_OUT = 64 * 1024,      /* bytes; the owner is told when so many have left */
+    LINGER_MS = 5000,          /* how long a closed stream may still write what it owes */
+    GIVE_MAX = 4,              /* descriptors at a time */
+    OUT_KEEP_MAX = 256 * 1024, /* bytes of an empty buffer worth keeping */
 };
 
 struct port_stream {
@@ -27,8 +32,8 @@ struct port_stream {
     struct buf in, out;
     const struct stream_events *events;
     void *owner;
-    struct port_timer *linger; /* set while closing */
-    bool paused, failed;
+    struct port_timer *linger; /* set while closing, if there was memory for it */
+    bool paused, failed, closing;
     bool ended, told; /* the peer sends no more; the owner knows it */
     bool blocked;     /* the socket took no more */
 };
@@ -37,7 +42,7 @@ static void set_interest(struct port_stream *s)
 {
     int events = WATCH_HANGUP;
 
-    if (!s->paused && !s->ended && s->linger == NULL)
+    if (!s->paused && !s->ended && !s->closing)
         events |= WATCH_READ;
     if (s->ended)
         events = (events & ~WATCH_HANGUP) | WATCH_GONE; /* a half is told once: level-triggered, it would spin */
@@ -48,10 +53,10 @@ static void set_interest(struct port_stream *s)
 
 static void free_stream(struct port_stream *s)
 {
+    if (s->closing)
+        s->events->gone(s->owner);
     flush_cancel(s->port, &s->flush);
     watch_free(&s->watch);
-    if (s->linger != NULL)
-        port_uv_linger(s->port, -1);
     s->port->ops->timer_free(&s->linger);
     close(s->fd);
     buf_fini(&s->in);
@@ -62,9 +67,7 @@ static void free_stream(struct port_stream *s)
 /* The peer is gone: a stream being closed just goes, another tells its owner. */
 static void stream_lost(struct port_stream *s)
 {
-    bool told = s->linger != NULL;
-
-    if (!told)
+    if (!s->closing)
         s->events->closed(s->owner);
     free_stream(s);
 }
@@ -95,7 +98,9 @@ static void write_some(struct flush *flush)
         }
         buf_consume(&s->out, (size_t)n);
     }
-    if (!s->blocked && s->linger != NULL) {
+    if (buf_len(&s->out) == 0 && s->out.cap > OUT_KEEP_MAX)
+        buf_fini(&s->out);
+    if (!s->blocked && s->closing) {
         free_stream(s);
         return;
     }
@@ -119,8 +124,12 @@ static void read_some(struct port_stream *s)
 
     if (want > READ_CHUNK)
         want = READ_CHUNK;
-    if (want == 0 || buf_reserve(&s->in, want, &room) != OK)
+    if (want == 0)
         return; /* full: the owner sees to it by pausing or closing */
+    if (buf_reserve(&s->in, want, &room) != OK) {
+        stream_lost(s); /* it stays readable: to wait for memory would be to spin */
+        return;
+    }
     n = recv(s->fd, room, want, MSG_DONTWAIT);
     if (n > 0) {
         buf_wrote(&s->in, (size_t)n);
@@ -151,7 +160,7 @@ static void stream_ready(void *owner, int events)
         set_interest(s);
         return;
     }
-    if ((events & WATCH_READ) != 0 && !s->paused && s->linger == NULL)
+    if ((events & WATCH_READ) != 0 && !s->paused && !s->closing)
         read_some(s);
 }
 
@@ -184,6 +193,28 @@ enum err stream_send(struct port_stream *s, struct bytes b)
     return err;
 }
 
+enum err stream_give(struct port_stream *s, struct bytes b, const int *fds, size_t count)
+{
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(GIVE_MAX * sizeof(int))];
+    } control = { 0 };
+    struct iovec iov = { (void *)(uintptr_t)b.data, b.len };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control };
+    struct cmsghdr *c;
+
+    CHECK(count <= GIVE_MAX);
+    if (s->failed || buf_len(&s->out) > 0)
+        return ERR_BUSY;
+    msg.msg_controllen = CMSG_SPACE(count * sizeof(int));
+    c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, count * sizeof(int));
+    return sendmsg(s->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)b.len ? OK : ERR_BUSY;
+}
+
 struct buf *stream_in(struct port_stream *s) { return &s->in; }
 
 size_t stream_unsent(struct port_stream *s) { return buf_len(&s->out); }
@@ -207,9 +238,8 @@ void stream_close(struct port_stream **stream)
     if (s == NULL)
         return;
     *stream = NULL;
+    s->closing = true;
     s->linger = s->port->ops->timer_new(s->port, linger_over, s);
-    if (s->linger != NULL)
-        port_uv_linger(s->port, 1);
     if (s->linger == NULL || s->failed) {
         free_stream(s);
         return;

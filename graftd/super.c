@@ -55,6 +55,7 @@ struct pool {
     struct process_limits limits;
     uint64_t start_ms; /* what graft_init may take */
     size_t worker_min, worker_max;
+    bool fresh; /* a worker serves one call */
     size_t total, live, starting; /* workers: all, not DYING, STARTING */
     size_t queue_max, queue_len;
     size_t urgent;            /* of those in the queue */
@@ -76,6 +77,7 @@ struct worker {
     unsigned state;
     const struct worker_events *events;
     void *owner;
+    bool slowed;                    /* see worker_slow() */
     bool lent;                      /* to an urgent call: does not count against the pool's most */
     struct port_timer *start_timer; /* while STARTING */
     unsigned log_lines;             /* while STARTING */
@@ -522,6 +524,7 @@ void pool_start(struct pool *p, const struct grant_limits *limits, const struct 
     p->start_ms = limits->wall_ms > START_MS_MIN ? limits->wall_ms : START_MS_MIN;
     p->worker_min = limits->worker_min;
     p->worker_max = limits->worker_max;
+    p->fresh = limits->fresh;
     p->queue_max = bounds->queue_max;
     p->started = true;
     pool_fill(p);
@@ -590,6 +593,15 @@ void worker_use(struct worker *w, const struct worker_events *events, void *owne
 
 struct port_process *worker_process(struct worker *w) { return w->process; }
 
+void worker_slow(struct worker *w)
+{
+    if (w->slowed)
+        return;
+    w->slowed = true;
+    w->pool->super->stats.slowed++;
+    w->pool->super->port->ops->process_slow(w->process);
+}
+
 void worker_give(struct worker **worker)
 {
     struct worker *w = *worker;
@@ -602,8 +614,12 @@ void worker_give(struct worker **worker)
     worker_rests(w);
     if (p->super->port->ops->process_said_more(w->process))
         worker_condemn(w, "spoke on after its call had ended", LOG_INFO);
+    else if (p->fresh)
+        worker_condemn(w, "served its one call", LOG_DEBUG);
     else if (w->rest_cpu_us > WORKER_CPU_S * 1000000ull)
         worker_condemn(w, "is old, and replaced by a new one", LOG_INFO);
+    else if (w->slowed)
+        worker_condemn(w, "was slowed down, and is replaced by one that was not", LOG_DEBUG);
     else if (p->live > p->worker_max + p->lent && list_empty(&p->waiting))
         worker_condemn(w, "was one more than the most, for a nested call", LOG_DEBUG);
     pool_serve(p);

@@ -4,7 +4,7 @@
  *     worker  STARTING → IDLE ⇄ BUSY → DYING          any → DYING (killed, or its channel broke)
  *
  * A worker serves one call at a time. One whose call failed is never used again (W4): it is killed and another is
- * forked from the template. Each death is explained in one log line. A pool whose workers do not come up backs
+ * forked from the template; with `worker fresh call` so is every other. Each death is explained in one log line. A pool whose workers do not come up backs
  * off, and tells those who wait.
  */
 #ifndef GRAFTD_SUPER_H
@@ -68,11 +68,13 @@ void worker_use(struct worker *w, const struct worker_events *events, void *owne
 struct port_process *worker_process(struct worker *w);
 /* Back, unharmed: its call went well. */
 void worker_give(struct worker **w);
+/* Its call uses much CPU: it gives way to others, and serves no further call. */
+void worker_slow(struct worker *w);
 /* Killed. Nothing that it says is heard any more. expected: a call that only said no, which is not worth a line in the log. */
 void worker_kill(struct worker **w, const char *why, bool expected);
 
 struct super_stats {
-    uint64_t workers, forked, killed, died;
+    uint64_t workers, forked, killed, died, slowed;
 };
 void super_stats(const struct super *s, struct super_stats *out);
 

@@ -66,6 +66,7 @@ static struct grant_limits limits_of(const struct setting s[ITEM_COUNT])
         .disk = s[ITEM_DISK].value,
         .worker_min = (uint32_t)s[ITEM_WORKER_MIN].value,
         .worker_max = (uint32_t)s[ITEM_WORKER_MAX].value,
+        .fresh = s[ITEM_WORKER_FRESH].value != 0,
         .cpu_place = s[ITEM_CPU].place,
         .wall_place = s[ITEM_WALL].place,
         .memory_place = s[ITEM_MEMORY].place,

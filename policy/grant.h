@@ -31,6 +31,7 @@ struct grant_limits {
     uint64_t disk;       /* bytes of file content one call may write; default 256 MiB */
     uint32_t worker_min; /* kept warm; default 1 */
     uint32_t worker_max; /* default: processors online, at least 2 */
+    bool fresh;          /* each call gets a new worker; default: no */
     struct place cpu_place, wall_place, memory_place, effects_place, disk_place; /* who says so; line 0: built in */
 };
 

@@ -8,11 +8,14 @@
 #include "policy/jail.h"
 
 #include "lib/check.h"
+#include "policy/jail_canary.h"
 #include "policy/jail_filter.h"
+#include "policy/jail_landlock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <link.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <poll.h>
@@ -33,44 +36,67 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-/* enter: 0, or -1 with errno. ns: the namespace's name in jail_walls(). */
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+/* enter: 0, or -1 with errno. A step that is no layer has a name instead, and may not fail. */
 struct step {
-    const char *name;
+    enum layer layer;
     int (*enter)(void);
-    bool may_lack;
-    const char *ns;
+    const char *name;
 };
 
 static struct {
-    bool degraded;                    /* steps may be missing if their row says so */
+    struct layer_rules rules;
+    bool probe;                       /* go on, whatever is missing */
     const struct jail_limits *limits; /* of the worker being jailed */
-    bool user, pid, mdwe;             /* these stand, user with its capabilities */
-    char ns[64], missing[256];        /* comma-separated */
+    bool user_rights;                 /* the user namespace stands, with its capabilities */
+    layer_set tried, stands;          /* tried: by this process or one above it */
+    int lack[LAYER_COUNT];            /* errno */
 } jail;
 
-static void list_add(char *list, size_t size, const char *name)
-{
-    size_t n = strlen(list);
+static bool stands(enum layer l) { return (jail.stands & layer_bit(l)) != 0; }
 
-    snprintf(list + n, size - n, "%s%s", n == 0 ? "" : ",", name);
+#ifdef GRAFTD_JAIL_SKIP
+extern layer_set jail_skip; /* of tests/escape alone: layers that are left out */
+#define SKIPPED(step) ((step)->layer != LAYER_NONE && (jail_skip & layer_bit((step)->layer)) != 0)
+#else
+#define SKIPPED(step) false
+#endif
+
+static void note(enum layer l, int e)
+{
+    if (l == LAYER_NONE)
+        return;
+    jail.tried |= layer_bit(l);
+    jail.stands = e == 0 ? jail.stands | layer_bit(l) : jail.stands & ~layer_bit(l);
+    jail.lack[l] = e;
 }
 
-static const char may_lack_advice[] =
-    "allow it in the kernel's settings, or run without it by `sandbox degraded allow` in the policy";
+static enum err refuse(const char *who, const struct step *s, int e, struct failure *f)
+{
+    if (s->layer == LAYER_NONE || layer_rows[s->layer].need == NEED_ALWAYS)
+        return fail(f, ERR_UNKNOWN,
+                    "the sandbox lacks a wall: \"%s\" round the %s failed: %s; graftd cannot run grafts "
+                    "without it",
+                    s->layer == LAYER_NONE ? s->name : layer_rows[s->layer].name, who, strerror(e));
+    return fail(f, ERR_UNKNOWN,
+                "the sandbox lacks a wall: \"%s\" round the %s failed: %s; `graftctl doctor` tells what "
+                "to do, or run without it by `sandbox allow-missing %s` or `sandbox degraded allow` in the policy",
+                layer_rows[s->layer].name, who, strerror(e), layer_rows[s->layer].name);
+}
 
 static enum err run_steps(const char *who, const struct step *steps, size_t count, struct failure *f)
 {
     for (size_t i = 0; i < count; i++) {
         const struct step *s = &steps[i];
-        int e = s->enter() == 0 ? 0 : errno;
+        int e = SKIPPED(s) ? EPERM : s->enter() == 0 ? 0 : errno;
+        bool may_lack = s->layer != LAYER_NONE && (jail.probe || layer_may_lack(&jail.rules, s->layer, jail.stands));
 
-        if (e == 0 && s->ns != NULL)
-            list_add(jail.ns, sizeof jail.ns, s->ns);
-        else if (e != 0 && s->may_lack && jail.degraded)
-            list_add(jail.missing, sizeof jail.missing, s->name);
-        else if (e != 0)
-            return fail(f, ERR_UNKNOWN, "the sandbox lacks a wall: \"%s\" round the %s failed: %s; %s", s->name, who,
-                        strerror(e), s->may_lack ? may_lack_advice : "graftd cannot run grafts without it");
+        note(s->layer, e);
+        if (e != 0 && !may_lack && !SKIPPED(s))
+            return refuse(who, s, e, f);
     }
     return OK;
 }
@@ -155,7 +181,7 @@ static int enter_user(void)
     if (write_file("/proc/self/setgroups", "deny") != 0 || write_file("/proc/self/uid_map", uid) != 0 ||
         write_file("/proc/self/gid_map", gid) != 0)
         return -1;
-    jail.user = true;
+    jail.user_rights = true;
     return 0;
 }
 
@@ -165,33 +191,22 @@ static int enter_ipc(void) { return unshare(CLONE_NEWIPC); }
 static int enter_uts(void) { return unshare(CLONE_NEWUTS); }
 static int enter_cgroup(void) { return unshare(CLONE_NEWCGROUP); }
 
-static int enter_pid(void)
-{
-    if (unshare(CLONE_NEWPID) != 0)
-        return -1;
-    jail.pid = true;
-    return 0;
-}
+static int enter_pid(void) { return unshare(CLONE_NEWPID); }
 
 static const struct step keeper_steps[] = {
-    { "pidfd", enter_pidfd, false, NULL },
-    { "descriptors", enter_descriptors, false, NULL },
-    { "session", enter_session, false, NULL },
-    { "system call filters", jail_filter_prepare, false, NULL },
-    { "another user", enter_nobody, true, NULL },
-    { "tie to the daemon", enter_tie, false, NULL },
-    { "user namespace", enter_user, true, "user" },
-    { "mount namespace", enter_mnt, true, "mnt" },
-    { "process namespace", enter_pid, true, "pid" },
-    { "network namespace", enter_net, true, "net" },
-    { "ipc namespace", enter_ipc, true, "ipc" },
-    { "uts namespace", enter_uts, true, "uts" },
-    { "cgroup namespace", enter_cgroup, true, "cgroup" },
+    { LAYER_PIDFD, enter_pidfd, NULL },       { LAYER_NONE, enter_descriptors, "descriptors" },
+    { LAYER_NONE, enter_session, "session" }, { LAYER_SECCOMP, jail_filter_prepare, NULL },
+    { LAYER_USER, enter_nobody, NULL },       { LAYER_NONE, enter_tie, "tie to the daemon" },
+    { LAYER_USERNS, enter_user, NULL },       { LAYER_MNTNS, enter_mnt, NULL },
+    { LAYER_PIDNS, enter_pid, NULL },         { LAYER_NETNS, enter_net, NULL },
+    { LAYER_IPCNS, enter_ipc, NULL },         { LAYER_UTSNS, enter_uts, NULL },
+    { LAYER_CGROUPNS, enter_cgroup, NULL },
 };
 
-enum err jail_keeper(bool degraded, struct failure *f)
+enum err jail_keeper(const struct layer_rules *rules, bool probe, struct failure *f)
 {
-    jail.degraded = degraded;
+    jail.rules = *rules;
+    jail.probe = probe;
     return RUN("keeper", keeper_steps, f);
 }
 
@@ -200,7 +215,7 @@ enum err jail_keeper(bool degraded, struct failure *f)
 /* A root with nothing in it. /proc is there, for the user map was written in it, and is covered. */
 static int enter_root(void)
 {
-    if (strstr(jail.ns, "mnt") == NULL) {
+    if (!stands(LAYER_MNTNS)) {
         errno = EPERM;
         return -1;
     }
@@ -235,8 +250,8 @@ static int close_bounding_set(void)
  * keeps it so. */
 static int enter_capabilities(void)
 {
-    jail.user = jail.user && close_bounding_set() == 0;
-    return set_capabilities(jail.user ? (uint64_t)1 << CAP_SYS_ADMIN : 0);
+    jail.user_rights = jail.user_rights && close_bounding_set() == 0;
+    return set_capabilities(jail.user_rights ? (uint64_t)1 << CAP_SYS_ADMIN : 0);
 }
 
 static int enter_no_new_privs(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
@@ -244,12 +259,46 @@ static int enter_undumpable(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 /* Without a process namespace, orphans come to the zygote all the same. */
 static int enter_reaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
 
+/* The graft's file comes as an open descriptor, so nothing at all is left allowed. */
+static int enter_landlock(void) { return landlock_enter(NULL, 0, true); }
+
 /* Kernels before 6.3 do not have it: the filters forbid the same, but for memory mapped before they are shut. */
-static int enter_mdwe(void)
+static int enter_mdwe(void) { return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0); }
+
+/* ---- mseal ---- */
+
+static int seal(uintptr_t start, size_t size)
 {
-    jail.mdwe = prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0;
+    const uintptr_t page = 4096;
+    uintptr_t from = start & ~(page - 1), end = (start + size + page - 1) & ~(page - 1);
+
+    return (int)syscall(SYS_mseal, from, end - from, 0);
+}
+
+/* Our own code and constants, and those of our libraries. */
+static int seal_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    (void)arg;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+        if (p->p_type == PT_LOAD && (p->p_flags & PF_W) == 0 && seal(info->dlpi_addr + p->p_vaddr, p->p_memsz) != 0)
+            return -1;
+    }
     return 0;
 }
+
+static int enter_mseal(void) { return dl_iterate_phdr(seal_object, NULL); }
+
+enum err jail_seal(void *start, size_t size, struct failure *f)
+{
+    if (!stands(LAYER_MSEAL) || seal((uintptr_t)start, size) == 0)
+        return OK;
+    return fail(f, ERR_UNKNOWN, "memory cannot be sealed: %s", strerror(errno));
+}
+
+/* ---- limits ---- */
 
 static int set_limit(int resource, uint64_t value)
 {
@@ -261,13 +310,15 @@ static int set_limit(int resource, uint64_t value)
 static int enter_no_files(void) { return set_limit(RLIMIT_CORE, 0) != 0 ? -1 : set_limit(RLIMIT_FSIZE, 0); }
 
 static const struct step zygote_steps[] = {
-    { "empty root", enter_root, true, NULL },
-    { "capabilities", enter_capabilities, false, NULL },
-    { "no_new_privs", enter_no_new_privs, false, NULL },
-    { "not dumpable", enter_undumpable, false, NULL },
-    { "orphans", enter_reaper, false, NULL },
-    { "memory: write or execute", enter_mdwe, false, NULL },
-    { "no core, no files", enter_no_files, false, NULL },
+    { LAYER_ROOT, enter_root, NULL },
+    { LAYER_CAPABILITIES, enter_capabilities, NULL },
+    { LAYER_NO_NEW_PRIVS, enter_no_new_privs, NULL },
+    { LAYER_LANDLOCK, enter_landlock, NULL },
+    { LAYER_UNDUMPABLE, enter_undumpable, NULL },
+    { LAYER_NONE, enter_reaper, "orphans" },
+    { LAYER_MDWE, enter_mdwe, NULL },
+    { LAYER_MSEAL, enter_mseal, NULL },
+    { LAYER_LIMITS, enter_no_files, NULL },
 };
 
 enum err jail_zygote(struct failure *f) { return RUN("zygote", zygote_steps, f); }
@@ -277,7 +328,7 @@ enum err jail_zygote(struct failure *f) { return RUN("zygote", zygote_steps, f);
 static int enter_template_filter(void) { return jail_filter_enter(JAIL_FILTER_TEMPLATE); }
 
 static const struct step template_steps[] = {
-    { "system calls of a template", enter_template_filter, false, NULL },
+    { LAYER_SECCOMP, enter_template_filter, NULL },
 };
 
 enum err jail_template(struct failure *f) { return RUN("template", template_steps, f); }
@@ -290,9 +341,9 @@ static const struct {
     int resource;
     uint64_t value;
 } fixed_limits[] = {
-    { RLIMIT_CORE, 0 },  { RLIMIT_FSIZE, 0 },    { RLIMIT_NPROC, 0 },       { RLIMIT_NOFILE, JAIL_CHANNEL + 1 },
+    { RLIMIT_CORE, 0 },    { RLIMIT_FSIZE, 0 },    { RLIMIT_NPROC, 0 },       { RLIMIT_NOFILE, JAIL_CHANNEL + 1 },
     { RLIMIT_MEMLOCK, 0 }, { RLIMIT_MSGQUEUE, 0 }, { RLIMIT_SIGPENDING, 16 }, { RLIMIT_LOCKS, 0 },
-    { RLIMIT_RTPRIO, 0 }, { RLIMIT_RTTIME, 0 },   { RLIMIT_NICE, 0 },
+    { RLIMIT_RTPRIO, 0 },  { RLIMIT_RTTIME, 0 },   { RLIMIT_NICE, 0 },
 };
 
 static int enter_limits(void)
@@ -309,9 +360,9 @@ static int enter_no_capabilities(void) { return set_capabilities(0); }
 static int enter_worker_filter(void) { return jail_filter_enter(JAIL_FILTER_WORKER); }
 
 static const struct step worker_steps[] = {
-    { "limits", enter_limits, false, NULL },
-    { "no capabilities", enter_no_capabilities, false, NULL },
-    { "system calls of a worker", enter_worker_filter, false, NULL },
+    { LAYER_LIMITS, enter_limits, NULL },
+    { LAYER_CAPABILITIES, enter_no_capabilities, NULL },
+    { LAYER_SECCOMP, enter_worker_filter, NULL },
 };
 
 enum err jail_worker(const struct jail_limits *limits, struct failure *f)
@@ -321,13 +372,56 @@ enum err jail_worker(const struct jail_limits *limits, struct failure *f)
     return RUN("worker", worker_steps, f);
 }
 
+/* ---- forking ---- */
+
+bool jail_has_nested_pids(void) { return jail.user_rights && stands(LAYER_PIDNS); }
+
+pid_t jail_fork(bool nested_pids, int *pidfd)
+{
+    unsigned long flags = SIGCHLD | (pidfd != NULL ? CLONE_PIDFD : 0u) | (nested_pids ? CLONE_NEWPID : 0u);
+
+    return (pid_t)syscall(SYS_clone, flags, NULL, pidfd, NULL, 0);
+}
+
 /* ---- what stands ---- */
 
-bool jail_has_nested_pids(void) { return jail.user && jail.pid; }
+int jail_lack(enum layer l) { return (jail.tried & layer_bit(l)) == 0 ? ENOSYS : jail.lack[l]; }
+
+enum err jail_self_test(struct failure *f)
+{
+    enum err err = canary_test(f);
+
+    note(LAYER_SELF_TEST, err == OK ? 0 : EPERM);
+    return err;
+}
+
+static const struct {
+    enum layer layer;
+    const char *name;
+} namespaces[] = {
+    { LAYER_USERNS, "user" }, { LAYER_MNTNS, "mnt" }, { LAYER_PIDNS, "pid" },       { LAYER_NETNS, "net" },
+    { LAYER_IPCNS, "ipc" },   { LAYER_UTSNS, "uts" }, { LAYER_CGROUPNS, "cgroup" },
+};
+
+static const char *namespace_list(char *out, size_t size)
+{
+    size_t n = 0;
+
+    snprintf(out, size, "none");
+    for (size_t i = 0; i < sizeof namespaces / sizeof namespaces[0]; i++)
+        if (stands(namespaces[i].layer))
+            n += (size_t)snprintf(out + n, size - n, "%s%s", n == 0 ? "" : ",", namespaces[i].name);
+    return out;
+}
 
 const char *jail_walls(char *out, size_t size)
 {
-    snprintf(out, size, "seccomp=1 ns=%s landlock=0 mdwe=%d nnp=1 degraded=%s", jail.ns[0] == '\0' ? "none" : jail.ns,
-             jail.mdwe, jail.missing[0] == '\0' ? "none" : jail.missing);
+    char ns[64], missing[LAYER_LIST_MAX];
+
+    layer_list(jail.tried & ~jail.stands, missing, sizeof missing);
+    snprintf(out, size, "seccomp=2-stage/%s ns=%s root=%d landlock=%d mdwe=%d mseal=%d nnp=%d selftest=%d degraded=%s",
+             jail_filter_hash(), namespace_list(ns, sizeof ns), stands(LAYER_ROOT),
+             stands(LAYER_LANDLOCK) ? landlock_abi() : 0, stands(LAYER_MDWE), stands(LAYER_MSEAL),
+             stands(LAYER_NO_NEW_PRIVS), stands(LAYER_SELF_TEST), missing[0] == '\0' ? "none" : missing);
     return out;
 }

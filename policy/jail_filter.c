@@ -1,5 +1,6 @@
 #include "policy/jail_filter.h"
 
+#include "lib/hash.h"
 #include "policy/jail.h"
 
 #include <errno.h>
@@ -8,30 +9,39 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PROGRAM_MAX = 1024 }; /* instructions */
+enum {
+    PROGRAM_MAX = 1024, /* instructions */
+    HASH_SHOWN = 16,    /* characters */
+};
 
 /* Allowed when (argument & mask) == value; mask 0: always. Rules for the same call are alternatives. The kernel uses
  * 64 bits of an argument or the lower 32: comparing all 64 of a narrower one only refuses more. */
 struct rule {
+    const char *name;
     int number;
     unsigned argument;
     uint64_t mask, value;
 };
 
-#define ALLOW(call) { SYS_##call, 0, 0, 0 }
-#define ALLOW_IF(call, argument, value) { SYS_##call, argument, UINT64_MAX, value }
-#define ALLOW_WITHOUT(call, argument, bits) { SYS_##call, argument, bits, 0 }
+#define ALLOW(call) { #call, SYS_##call, 0, 0, 0 }
+#define ALLOW_IF(call, argument, value) { #call, SYS_##call, argument, UINT64_MAX, value }
+#define ALLOW_WITHOUT(call, argument, bits) { #call, SYS_##call, argument, bits, 0 }
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 
 #define CLONE_ALLOWED ((uint64_t)(CLONE_PIDFD | CLONE_NEWPID | CSIGNAL))
 
 /* Reading and mapping one file, forking workers, and what these need until their own list is shut. */
 static const struct rule template_rules[] = {
-    ALLOW(pread64), ALLOW(munmap), ALLOW(close), ALLOW(close_range), ALLOW(dup2),
+    ALLOW(pread64), ALLOW(munmap), ALLOW(mseal), ALLOW(close), ALLOW(close_range), ALLOW(dup2),
     ALLOW_WITHOUT(mmap, 2, PROT_WRITE), ALLOW_WITHOUT(mmap, 2, PROT_EXEC), /* never both */
     ALLOW_WITHOUT(mprotect, 2, PROT_EXEC),
     ALLOW_WITHOUT(clone, 0, ~CLONE_ALLOWED),
@@ -128,6 +138,43 @@ int jail_filter_prepare(void)
         if (prepare_one((enum jail_filter)i) != 0)
             return -1;
     return 0;
+}
+
+const char *jail_filter_hash(void)
+{
+    static char hex[SHA256_HEX + 1];
+
+    hash_sha256(bytes_of(programs, sizeof programs), hex); /* behind its end each program is zero */
+    hex[HASH_SHOWN] = '\0';
+    return hex;
+}
+
+/* ---- for people ---- */
+
+static const char *const list_names[JAIL_FILTER_COUNT] = {
+    [JAIL_FILTER_TEMPLATE] = "template", [JAIL_FILTER_WORKER] = "worker, in addition"
+};
+
+static void show_rule(int fd, const struct rule *r)
+{
+    dprintf(fd, "    allow %s", r->name);
+    if (r->mask == UINT64_MAX)
+        dprintf(fd, " if argument %u is %llu", r->argument, (unsigned long long)r->value);
+    else if (r->mask != 0)
+        dprintf(fd, " if argument %u has none of the bits 0x%llx", r->argument, (unsigned long long)r->mask);
+    dprintf(fd, "\n");
+}
+
+void jail_filter_show(int fd)
+{
+    dprintf(fd, "seccomp filters, %s. Arguments count from 0; rules for one call are alternatives.\n",
+            jail_filter_hash());
+    for (int i = 0; i < JAIL_FILTER_COUNT; i++) {
+        dprintf(fd, "\n%s (%u instructions):\n", list_names[i], program_lengths[i]);
+        for (size_t k = 0; k < lists[i].count; k++)
+            show_rule(fd, &lists[i].rules[k]);
+        dprintf(fd, "    anything else, and any call of another architecture (int 0x80, x32): kill the process\n");
+    }
 }
 
 int jail_filter_enter(enum jail_filter which)

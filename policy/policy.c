@@ -25,12 +25,14 @@ const struct quantity item_quantities[ITEM_COUNT] = {
     [ITEM_DISK] = { "limit", "disk", UNIT_SIZE, 1, 1024ull * GIB, 256 * MIB },
     [ITEM_WORKER_MIN] = { "workers", "min", UNIT_COUNT, 0, 64, 1 },
     [ITEM_WORKER_MAX] = { "workers", "max", UNIT_COUNT, 1, 64, 0 },
+    [ITEM_WORKER_FRESH] = { "worker", "fresh", UNIT_OCCASION, 0, 1, 0 },
 };
 
 const struct quantity daemon_quantities[DAEMON_ITEM_COUNT] = {
     [DAEMON_KEY] = { "limit", "key", UNIT_SIZE, 1, 4 * KIB, 4 * KIB },
     [DAEMON_VALUE] = { "limit", "value", UNIT_SIZE, 1, 16 * MIB, 16 * MIB },
     [DAEMON_CLIENTS] = { "limit", "clients", UNIT_COUNT, 1, 65536, 1024 },
+    [DAEMON_CLIENTS_PER_USER] = { "limit", "clients-per-user", UNIT_COUNT, 1, 65536, 256 },
     [DAEMON_QUEUE] = { "limit", "queue", UNIT_COUNT, 1, 1000000, 1024 },
     [DAEMON_LOCK_WAIT] = { "limit", "lock-wait", UNIT_DURATION, 1, HOUR, 5 * SECOND },
     [DAEMON_CACHE] = { "limit", "cache", UNIT_SIZE, MIB, 1024ull * GIB, 64 * MIB },
@@ -143,6 +145,7 @@ void policy_free(struct policy **p)
     free(old->callers);
     free(old->data);
     free(old->socket);
+    free(old->backup);
     free(old);
     *p = NULL;
 }
@@ -154,7 +157,9 @@ enum durability policy_durability(const struct policy *p) { return p->durability
 const char *policy_socket(const struct policy *p) { return p->socket; }
 mode_t policy_socket_mode(const struct policy *p) { return p->socket_mode; }
 gid_t policy_socket_group(const struct policy *p) { return p->socket_group; }
-bool policy_sandbox_degraded(const struct policy *p) { return p->sandbox_degraded; }
+const struct layer_rules *policy_layers(const struct policy *p) { return &p->layers; }
+bool policy_daemon_walled(const struct policy *p) { return !p->daemon_open; }
+const char *policy_backup(const struct policy *p) { return p->backup; }
 const struct policy_limits *policy_limits(const struct policy *p) { return &p->limits; }
 size_t policy_root_count(const struct policy *p) { return p->root_count; }
 

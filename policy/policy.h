@@ -9,6 +9,7 @@
 #define GRAFTD_POLICY_POLICY_H
 
 #include "lib/buf.h"
+#include "policy/layer.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -78,13 +79,16 @@ const char *durability_name(enum durability d);
 const char *policy_socket(const struct policy *p);
 mode_t policy_socket_mode(const struct policy *p);    /* default 0600 */
 gid_t policy_socket_group(const struct policy *p);    /* (gid_t)-1: leave it */
-bool policy_sandbox_degraded(const struct policy *p); /* `sandbox degraded allow` */
+const struct layer_rules *policy_layers(const struct policy *p); /* `sandbox degraded`, `require`, `allow-missing` */
+bool policy_daemon_walled(const struct policy *p);               /* unless `sandbox daemon off` */
+const char *policy_backup(const struct policy *p);               /* `backup "/dir"`: backups are written there alone */
 
 /* Bounds of the whole daemon, `limit …` at the top level; each has a documented default. */
 struct policy_limits {
     uint64_t key_max;       /* limit key 4K (at most) */
     uint64_t value_max;     /* limit value 16M (at most) */
     uint64_t client_max;    /* limit clients 1024 */
+    uint64_t client_user_max; /* limit clients-per-user 256: of the same uid */
     uint64_t queue_max;     /* limit queue 1024: calls waiting per graft; one more gets BUSY */
     uint64_t lock_wait_ms;  /* limit lock-wait 5s: then CONFLICT */
     uint64_t cache_bytes;   /* limit cache 64M: values kept in memory */
@@ -157,6 +161,7 @@ enum item {
     ITEM_DISK, /* bytes of file content */
     ITEM_WORKER_MIN,
     ITEM_WORKER_MAX,
+    ITEM_WORKER_FRESH, /* 1: each call gets a new worker */
     ITEM_COUNT,
 };
 

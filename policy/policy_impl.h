@@ -24,6 +24,7 @@ enum daemon_item {
     DAEMON_KEY,
     DAEMON_VALUE,
     DAEMON_CLIENTS,
+    DAEMON_CLIENTS_PER_USER,
     DAEMON_QUEUE,
     DAEMON_LOCK_WAIT,
     DAEMON_CACHE,
@@ -66,12 +67,13 @@ struct policy {
     uid_t owner;
     char *files[POLICY_FILE_MAX]; /* owned; places point here */
     size_t file_count;
-    char *data, *socket; /* owned */
+    char *data, *socket, *backup; /* owned */
     mode_t socket_mode;
     gid_t socket_group;
     enum durability durability;
-    bool sandbox_degraded;
-    struct place data_place, socket_place, durability_place, sandbox_place;
+    struct layer_rules layers;
+    bool daemon_open; /* `sandbox daemon off` */
+    struct place data_place, socket_place, backup_place, durability_place, sandbox_place, daemon_place;
     struct setting settings[DAEMON_ITEM_COUNT];
     struct policy_limits limits; /* the same, for those who ask */
     struct graft_block standard; /* `graft default`; line 0: not in the file */
@@ -95,5 +97,7 @@ enum err rule_show(const struct policy_rule *rule, struct buf *out); /* as in a 
 bool path_is_crooked(const char *path, size_t len, bool open);
 /* Frees its name and path (policy_root.c). */
 void root_free(struct policy_root *r);
+/* What POLICY SHOW says of `sandbox`, but for `sandbox degraded`. */
+enum err sandbox_show(const struct policy *p, struct buf *out);
 
 #endif

@@ -43,6 +43,7 @@ void policy_limits_fill(struct policy *p)
         .key_max = p->settings[DAEMON_KEY].value,
         .value_max = p->settings[DAEMON_VALUE].value,
         .client_max = p->settings[DAEMON_CLIENTS].value,
+        .client_user_max = p->settings[DAEMON_CLIENTS_PER_USER].value,
         .queue_max = p->settings[DAEMON_QUEUE].value,
         .lock_wait_ms = p->settings[DAEMON_LOCK_WAIT].value,
         .cache_bytes = p->settings[DAEMON_CACHE].value,

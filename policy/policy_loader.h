@@ -92,6 +92,8 @@ void rule_read(struct loader *l, const struct scfg_directive *d, bool caller, st
 void root_read(struct loader *l, const struct scfg_directive *d, void *into);
 /* True for an absolute path of at most max bytes. */
 bool path_check(struct loader *l, const struct scfg_word *w, size_t max);
+/* `sandbox …`: a row of the top level. */
+void sandbox_read(struct loader *l, const struct scfg_directive *d, void *into);
 
 /* ---- the whole ---- */
 

@@ -45,6 +45,7 @@ static void read_graft_rule(struct loader *l, const struct scfg_directive *d, vo
 static const struct row graft_rows[] = {
     { "limit", read_graft_limit },
     { "workers", read_graft_workers },
+    { "worker", read_graft_limit },
     { "allow", read_graft_rule },
     { "deny", read_graft_rule },
 };
@@ -174,6 +175,19 @@ static void read_data(struct loader *l, const struct scfg_directive *d, void *in
     }
 }
 
+static void read_backup(struct loader *l, const struct scfg_directive *d, void *into)
+{
+    struct policy *p = l->p;
+    bool first = word_settle(l, &d->words[0], "backup", &p->backup_place);
+
+    (void)into;
+    if (directive_expect_no_block(l, d) && directive_expect_words(l, d, 2, 2, "backup \"/var/backups/graftd\"") &&
+        path_check(l, &d->words[1], PATH_MAX - 1) && first) {
+        free(p->backup);
+        p->backup = word_dup(l, &d->words[1]);
+    }
+}
+
 static void read_durability(struct loader *l, const struct scfg_directive *d, void *into)
 {
     static const char *const words[] = {
@@ -189,22 +203,6 @@ static void read_durability(struct loader *l, const struct scfg_directive *d, vo
     n = word_choose(l, &c, &d->words[1], "durability");
     if (first && n >= 0)
         l->p->durability = (enum durability)n;
-}
-
-static void read_sandbox(struct loader *l, const struct scfg_directive *d, void *into)
-{
-    static const char *const items[] = { "degraded" }, *const answers[] = { "refuse", "allow" };
-    static const struct choice item = { items, 1, NULL }, answer = { answers, 2, NULL };
-    bool first = word_settle(l, &d->words[0], "sandbox", &l->p->sandbox_place);
-    int n;
-
-    (void)into;
-    if (!directive_expect_no_block(l, d) || !directive_expect_words(l, d, 3, 3, "sandbox degraded refuse")
-        || word_choose(l, &item, &d->words[1], "sandbox setting") < 0)
-        return;
-    n = word_choose(l, &answer, &d->words[2], "answer");
-    if (first && n >= 0)
-        l->p->sandbox_degraded = n == 1;
 }
 
 static void read_socket_mode(struct loader *l, const struct scfg_word *w)
@@ -280,11 +278,12 @@ static const struct row top_rows[] = {
     { "history", read_daemon_amounts },
     { "events", read_daemon_amounts },
     { "timers", read_daemon_amounts },
-    { "sandbox", read_sandbox },
+    { "sandbox", sandbox_read },
     { "root", root_read },
     { "include", include_read },
     { "graft", read_graft },
     { "caller", read_caller },
+    { "backup", read_backup },
 };
 static const char *const top_rows_later[] = { "point", "sign", "keyring", "accessor", NULL };
 

@@ -11,7 +11,8 @@
 
 /* Of the daemon's amounts: those that are read whenever they are needed. */
 static const bool at_once[DAEMON_ITEM_COUNT] = {
-    [DAEMON_CLIENTS] = true,     [DAEMON_QUEUE] = true, /* by grafts that are loaded from then on */
+    [DAEMON_CLIENTS] = true,     [DAEMON_CLIENTS_PER_USER] = true,
+    [DAEMON_QUEUE] = true, /* by grafts that are loaded from then on */
     [DAEMON_DRAIN] = true,       [DAEMON_IDLE] = true,          [DAEMON_TIMERS] = true,
     [DAEMON_TIMER_TRIES] = true, [DAEMON_TIMER_BACKOFF] = true,
 };
@@ -32,6 +33,12 @@ static bool roots_differ(const struct policy *a, const struct policy *b)
     return differ;
 }
 
+static bool sandbox_differs(const struct policy *a, const struct policy *b)
+{
+    return a->layers.degraded != b->layers.degraded || a->layers.required != b->layers.required ||
+           a->layers.may_lack != b->layers.may_lack || a->daemon_open != b->daemon_open;
+}
+
 static enum err add_name(struct buf *out, bool differs, const char *first, const char *second)
 {
     if (!differs)
@@ -48,7 +55,9 @@ static enum err add_names(const struct policy *a, const struct policy *b, struct
     if (err == OK)
         err = add_name(out, a->durability != b->durability, "durability", "");
     if (err == OK)
-        err = add_name(out, a->sandbox_degraded != b->sandbox_degraded, "sandbox", "");
+        err = add_name(out, sandbox_differs(a, b), "sandbox", "");
+    if (err == OK)
+        err = add_name(out, text_differs(a->backup, b->backup), "backup", "");
     if (err == OK)
         err = add_name(out, roots_differ(a, b), "root", "");
     for (size_t i = 0; i < DAEMON_ITEM_COUNT && err == OK; i++)
@@ -83,10 +92,12 @@ static void carry(struct policy *a, struct policy *b)
 {
     SWAP(a->data, b->data);
     SWAP(a->socket, b->socket);
+    SWAP(a->backup, b->backup);
     b->socket_mode = a->socket_mode;
     b->socket_group = a->socket_group;
     b->durability = a->durability;
-    b->sandbox_degraded = a->sandbox_degraded;
+    b->layers = a->layers;
+    b->daemon_open = a->daemon_open;
     for (size_t i = 0; i < DAEMON_ITEM_COUNT; i++)
         if (!at_once[i])
             b->settings[i].value = a->settings[i].value;

@@ -167,9 +167,14 @@ static enum err show_daemon(const struct policy *p, struct buf *out)
         err = buf_add(out, "\n", 1);
     if (err == OK && p->socket != NULL)
         err = show_socket(p, out);
+    if (err == OK && p->backup != NULL && (err = buf_add_str(out, "backup ")) == OK &&
+        (err = scfg_add_word(out, bytes_str(p->backup))) == OK)
+        err = buf_add(out, "\n", 1);
+    if (err == OK)
+        err = sandbox_show(p, out);
     if (err == OK)
         err = buf_addf(out, "durability %s\nsandbox degraded %s\n", durability_name(p->durability),
-                       p->sandbox_degraded ? "allow" : "refuse");
+                       p->layers.degraded ? "allow" : "refuse");
     return err == OK ? show_settings(daemon_quantities, p->settings, DAEMON_ITEM_COUNT, "", true, out) : err;
 }
 

@@ -16,12 +16,26 @@ static const struct suffix suffixes[][SUFFIX_MAX] = {
     [UNIT_DURATION] = { { "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 } },
 };
 
+static const char *const occasions[] = { "never", "call" };
+
+static bool parse_occasion(struct bytes text, uint64_t *value)
+{
+    for (size_t i = 0; i < sizeof occasions / sizeof occasions[0]; i++)
+        if (bytes_equal(text, bytes_str(occasions[i]))) {
+            *value = i;
+            return true;
+        }
+    return false;
+}
+
 bool quantity_parse(enum unit unit, struct bytes text, uint64_t *value)
 {
     const char *p = text.data;
     size_t digits = 0;
     uint64_t v = 0;
 
+    if (unit == UNIT_OCCASION)
+        return parse_occasion(text, value);
     for (; digits < text.len && p[digits] >= '0' && p[digits] <= '9'; digits++)
         if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(p[digits] - '0'), &v))
             v = UINT64_MAX;
@@ -39,8 +53,12 @@ bool quantity_parse(enum unit unit, struct bytes text, uint64_t *value)
 
 const char *quantity_show(enum unit unit, uint64_t value, char out[QUANTITY_TEXT_MAX])
 {
-    const struct suffix *s = suffixes[unit];
+    const struct suffix *s = unit == UNIT_OCCASION ? NULL : suffixes[unit];
 
+    if (s == NULL) {
+        snprintf(out, QUANTITY_TEXT_MAX, "%s", occasions[value != 0]);
+        return out;
+    }
     if (value == 0)
         s += unit == UNIT_SIZE ? 3 : unit == UNIT_DURATION ? 3 : 0; /* "0" and "0s" */
     else if (unit == UNIT_DURATION && value == s->factor)
@@ -58,6 +76,8 @@ const char *unit_advice(enum unit unit)
         return "a size: write a whole number of bytes, or one with K, M or G behind it, such as 64M";
     case UNIT_DURATION:
         return "a duration: write a whole number with ms, s, m, h or d behind it, such as 50ms";
+    case UNIT_OCCASION:
+        return "an occasion: write never or call";
     case UNIT_COUNT:
         break;
     }

@@ -4,13 +4,14 @@
  *     durations  50ms 1s 5m 24h 30d     kept in milliseconds; the unit is required
  *     sizes      64M 4K 1G 4096         kept in bytes; K, M and G count in 1024
  *     counts     10000
+ *     occasions  never call                 0 and 1: words, no number
  */
 #ifndef GRAFTD_POLICY_QUANTITY_H
 #define GRAFTD_POLICY_QUANTITY_H
 
 #include "lib/buf.h"
 
-enum unit { UNIT_COUNT, UNIT_SIZE, UNIT_DURATION };
+enum unit { UNIT_COUNT, UNIT_SIZE, UNIT_DURATION, UNIT_OCCASION };
 
 /* A setting that is an amount, written `directive word amount`. */
 struct quantity {

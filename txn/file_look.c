@@ -114,7 +114,7 @@ static enum err listing_add(struct listing *l, const char *name, bool directory,
         return fail(why, ERR_NOMEM, "memory is short");
     if (l->directory.len > 0)
         memcpy(e.path, l->directory.data, l->directory.len);
-    snprintf(e.path + l->directory.len, name_len + 2, "%s%s", name, directory ? "/" : "");
+    snprintf(e.path + l->directory.len, name_len + directory + 1, "%s%s", name, directory ? "/" : "");
     if (file_path_valid(bytes_of(e.path, e.len), directory, &fault) &&
         bytes_compare(bytes_of(e.path, e.len), l->from) >= 0) {
         err = listing_room(l, why);

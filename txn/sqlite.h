@@ -123,6 +123,8 @@ struct db {
 /* sqlite_open.c */
 enum err db_open(struct db *db, const struct store_options *options, struct failure *why);
 void db_close(struct db *db); /* checkpoints unless poisoned */
+enum { DB_HEADER_SIZE = 100 };                              /* bytes at the front of an SQLite file */
+bool db_header_ours(const uint8_t header[DB_HEADER_SIZE]); /* of some release of graftd */
 
 /* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is
  * borrowed until then. An int that is returned is SQLite's code. */

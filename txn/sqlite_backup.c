@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum {
@@ -40,6 +41,22 @@ static enum err fail_copy(struct backup *b, int code, const char *doing, struct 
     return db_fail(&b->copy, code, doing, why);
 }
 
+/* True when path was a copy whose daemon died over it: nobody has its lock, and it holds our pages or not even the first.
+ * Then it is gone. */
+static bool remove_abandoned(const char *path)
+{
+    static const uint8_t nothing[DB_HEADER_SIZE];
+    uint8_t header[DB_HEADER_SIZE] = { 0 };
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t n = fd < 0 ? -1 : pread(fd, header, sizeof header, 0);
+    bool ours = n == 0 || (n == DB_HEADER_SIZE && (memcmp(header, nothing, sizeof header) == 0 || db_header_ours(header)));
+
+    ours = ours && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlink(path) == 0;
+    if (fd >= 0)
+        close(fd);
+    return ours;
+}
+
 static enum err make_partial(struct backup *b, const char *path, struct failure *why)
 {
     int n = snprintf(b->partial, sizeof b->partial, "%s.partial", path);
@@ -48,10 +65,16 @@ static enum err make_partial(struct backup *b, const char *path, struct failure 
         return fail(why, ERR_BADARG, "the backup's path must begin with / and be below %d bytes", PATH_MAX);
     if (access(path, F_OK) == 0)
         return fail(why, ERR_BADARG, "%s exists; choose another name for the backup", path);
-    b->fd = open(b->partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    for (int tries = 2; tries > 0 && b->fd < 0; tries--) {
+        b->fd = open(b->partial, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (b->fd < 0 && (errno != EEXIST || !remove_abandoned(b->partial)))
+            break;
+    }
     if (b->fd < 0 && errno == EEXIST)
-        return fail(why, ERR_BADARG, "%s exists, from a backup that was cut short; remove it", b->partial);
-    return b->fd < 0 ? fail_path(why, "create", b->partial) : OK;
+        return fail(why, ERR_BADARG, "%s exists, and is no backup that was cut short; remove it", b->partial);
+    if (b->fd < 0 || flock(b->fd, LOCK_EX | LOCK_NB) != 0)
+        return fail_path(why, "create", b->partial);
+    return OK;
 }
 
 static enum err connect_copy(struct db *db, struct backup *b, struct failure *why)

@@ -19,10 +19,12 @@
 #include <unistd.h>
 
 enum {
-    HEADER_SIZE = 100,                   /* of an SQLite file */
     HEADER_FORMAT = 60, HEADER_APPLICATION = 68,
     QUICK_CHECK_MAX = 64 * 1024 * 1024,  /* bytes; larger databases are not read through at each start */
     WAL_SIZE_LIMIT = 64 * 1024 * 1024,   /* bytes that the log keeps on disk after a checkpoint */
+    WAL_RESET_FIXED = 3051003,           /* SQLite's number of the release */
+    LOCK_TRY_US = 2000,
+    LOCK_TRIES_MAX = 500, /* one second */
 };
 
 static enum err fail_system(struct failure *why, const char *doing, const char *path)
@@ -56,6 +58,19 @@ static int ask_is(struct db *db, const char *sql, const char *word, bool *is)
 
 /* --- the directory and its files --- */
 
+/* One that was killed a moment ago has its lock until the kernel has freed its memory. */
+static bool lock_comes(int fd)
+{
+    int tries = LOCK_TRIES_MAX;
+
+    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK || --tries == 0)
+            return false;
+        usleep(LOCK_TRY_US);
+    }
+    return true;
+}
+
 static enum err lock_take(struct db *db, const char *directory, struct failure *why)
 {
     char path[PATH_MAX], pid[32];
@@ -65,7 +80,7 @@ static enum err lock_take(struct db *db, const char *directory, struct failure *
     db->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (db->lock_fd < 0)
         return fail_system(why, "open", path);
-    if (flock(db->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_comes(db->lock_fd)) {
         if (errno != EWOULDBLOCK)
             return fail_system(why, "lock", path);
         n = pread(db->lock_fd, pid, sizeof pid - 1, 0);
@@ -176,6 +191,11 @@ static uint32_t big_endian(const uint8_t *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+bool db_header_ours(const uint8_t header[DB_HEADER_SIZE])
+{
+    return memcmp(header, "SQLite format 3", 16) == 0 && big_endian(header + HEADER_APPLICATION) == DB_APPLICATION_ID;
+}
+
 static bool format_known(uint64_t format) { return format >= DB_FORMAT_OLDEST && format <= DB_FORMAT; }
 
 static enum err refuse_format(const struct db *db, uint64_t format, struct failure *why)
@@ -188,13 +208,13 @@ static enum err refuse_format(const struct db *db, uint64_t format, struct failu
 /* By its header alone: SQLite may change a file as soon as it opens it. */
 static enum err inspect(const struct db *db, int fd, uint64_t *size, struct failure *why)
 {
-    uint8_t header[HEADER_SIZE];
+    uint8_t header[DB_HEADER_SIZE];
     struct stat st;
     ssize_t n = pread(fd, header, sizeof header, 0);
 
     if (n < 0 || fstat(fd, &st) != 0)
         return fail_system(why, "read", db->path);
-    if (n < HEADER_SIZE || memcmp(header, "SQLite format 3", 16) != 0)
+    if (n < DB_HEADER_SIZE || memcmp(header, "SQLite format 3", 16) != 0)
         return fail(why, ERR_STORAGE,
                     "%s is no database, or a damaged one; restore a backup or choose another directory", db->path);
     if (big_endian(header + HEADER_APPLICATION) != DB_APPLICATION_ID)
@@ -287,6 +307,10 @@ static enum err configure(struct db *db, int synchronous, struct failure *why)
     return OK;
 }
 
+static const char wal_reset_warning[] =
+    "below 3.51.3 two connections that write and checkpoint at once can damage the log; graftd has one connection, and it "
+    "locks others out, so this does not happen here";
+
 static enum err load_facts(struct db *db, struct failure *why)
 {
     uint64_t id_max = 0, *next = &db->facts.txn_next;
@@ -315,6 +339,7 @@ static enum err load_facts(struct db *db, struct failure *why)
     *next = (l->reserve > id_max ? l->reserve : id_max) + 1;
     snprintf(db->engine, sizeof db->engine, "sqlite %s", sqlite3_libversion());
     db->facts.engine = db->engine;
+    db->facts.engine_warning = sqlite3_libversion_number() < WAL_RESET_FIXED ? wal_reset_warning : NULL;
     db->facts.key_max = DB_KEY_MAX;
     db->facts.value_max = DB_VALUE_MAX;
     return OK;

@@ -255,6 +255,7 @@ void *store_request_copy(struct store_request *r, struct bytes b);
 /* What the engine can do and what it found at start. */
 struct store_facts {
     const char *engine; /* "sqlite 3.40.1" */
+    const char *engine_warning; /* what is known to be wrong with that release, and why it does not matter here; NULL: nothing */
     uint64_t txn_next;  /* first id that was never given out */
     uint64_t undone;    /* transactions that recovery took back at open, their files too */
     uint64_t key_max, value_max; /* bytes */

@@ -468,8 +468,8 @@ bool elf_find_code(struct bytes file, const struct elf_plan *plan, const char *n
     return false;
 }
 
-enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who,
-                           bool (*known)(const char *name), struct failure *f)
+enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who, unsigned abi,
+                           bool (*known)(const char *name, unsigned abi), struct failure *f)
 {
     char list[FAILURE_TEXT_MAX - 128] = "";
     size_t missing = 0, n = 0;
@@ -478,7 +478,7 @@ enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const
         struct elf_symbol s = elf_symbol(file, plan, i);
         char shown[64];
 
-        if (s.defined || s.weak || known(s.name))
+        if (s.defined || s.weak || known(s.name, abi))
             continue;
         if (missing++ >= ELF_MISSING_NAMED || n >= sizeof list - sizeof shown - 8)
             continue;
@@ -487,6 +487,6 @@ enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const
     }
     if (missing == 0)
         return OK;
-    return fail(f, ERR_BADGRAFT, "%s wants %s%s, which a graft may not call", who, list,
-                missing > ELF_MISSING_NAMED ? " and others" : "");
+    return fail(f, ERR_BADGRAFT, "%s wants %s%s, which a graft may not call (it was built for ABI %u)", who, list,
+                missing > ELF_MISSING_NAMED ? " and others" : "", abi);
 }

@@ -67,9 +67,10 @@ struct elf_relocation {
 /* ERR_BADGRAFT with a sentence. file stays borrowed by the plan. */
 enum err elf_check(struct bytes file, struct elf_plan *plan, struct failure *f);
 
-/* Names what the object wants that `known` does not have. ERR_BADGRAFT; who: begins the sentence, e.g. "bank.graft". */
-enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who,
-                           bool (*known)(const char *name), struct failure *f);
+/* Names what the object wants that `known` does not have for the ABI that it was built for. ERR_BADGRAFT; who: begins the
+ * sentence, e.g. "bank.graft". */
+enum err elf_check_imports(struct bytes file, const struct elf_plan *plan, const char *who, unsigned abi,
+                           bool (*known)(const char *name, unsigned abi), struct failure *f);
 
 /* i < plan->symbols.count; i < plan->relocations[table].count */
 struct elf_symbol elf_symbol(struct bytes file, const struct elf_plan *plan, uint64_t i);

@@ -13,6 +13,7 @@
 
 struct import {
     const char *name;
+    unsigned since; /* ABI */
     void *address;
 };
 
@@ -22,15 +23,15 @@ struct import {
 #define qsort libc_qsort
 
 static const struct import imports[] = {
-#define IMPORT(symbol, since) { #symbol, (void *)symbol },
+#define IMPORT(symbol, since) { #symbol, since, (void *)symbol },
 #include "include/graft_import.def"
 #undef IMPORT
 };
 
-void *import_find(const char *name)
+void *import_find(const char *name, unsigned abi)
 {
     for (size_t i = 0; i < sizeof imports / sizeof imports[0]; i++)
         if (strcmp(imports[i].name, name) == 0)
-            return imports[i].address;
+            return imports[i].since <= abi ? imports[i].address : NULL;
     return NULL;
 }

@@ -4,7 +4,7 @@
 #ifndef GRAFTD_WORKER_IMPORT_H
 #define GRAFTD_WORKER_IMPORT_H
 
-/* NULL: a graft may not call it. */
-void *import_find(const char *name);
+/* NULL: a graft that was built for this ABI may not call it. */
+void *import_find(const char *name, unsigned abi);
 
 #endif

@@ -92,23 +92,47 @@ static enum err map_image(int fd, struct bytes file, const struct elf_plan *plan
     return err;
 }
 
+static void note_fixed(struct graft *graft, uint64_t start, uint64_t end)
+{
+    if (start == end)
+        return;
+    graft->fixed[graft->fixed_count].start = start;
+    graft->fixed[graft->fixed_count++].size = end - start;
+}
+
+static void note_all_fixed(const struct elf_plan *plan, struct graft *graft)
+{
+    _Static_assert((int)LOAD_FIXED_MAX > (int)ELF_SEGMENTS_MAX, "a place for each");
+
+    for (size_t i = 0; i < plan->segment_count; i++) {
+        const struct elf_segment *s = &plan->segments[i];
+
+        if (!s->write)
+            note_fixed(graft, s->address - in_page(s->address),
+                       s->address + s->memory_size + (ELF_PAGE - in_page(s->address + s->memory_size)) % ELF_PAGE);
+    }
+    note_fixed(graft, plan->relro_start, plan->relro_end);
+}
+
 /* An undefined weak symbol that nobody offers is 0, as everywhere. */
 static uint64_t symbol_value(struct bytes file, const struct elf_plan *plan, uint32_t i, const uint8_t *image,
-                             load_resolve *resolve)
+                             load_resolve *resolve, unsigned abi)
 {
     struct elf_symbol s = elf_symbol(file, plan, i);
 
-    return s.defined ? (uint64_t)(uintptr_t)(image + s.value) : (uint64_t)(uintptr_t)resolve(s.name);
+    return s.defined ? (uint64_t)(uintptr_t)(image + s.value) : (uint64_t)(uintptr_t)resolve(s.name, abi);
 }
 
-static void relocate(struct bytes file, const struct elf_plan *plan, uint8_t *image, load_resolve *resolve)
+static void relocate(struct bytes file, const struct elf_plan *plan, uint8_t *image, load_resolve *resolve,
+                     unsigned abi)
 {
     for (int table = 0; table < 2; table++)
         for (uint64_t i = 0; i < plan->relocations[table].count; i++) {
             struct elf_relocation r = elf_relocation(file, plan, table, i);
             uint64_t value = r.addend;
 
-            value += r.symbol == 0 ? (uint64_t)(uintptr_t)image : symbol_value(file, plan, r.symbol, image, resolve);
+            value += r.symbol == 0 ? (uint64_t)(uintptr_t)image
+                                   : symbol_value(file, plan, r.symbol, image, resolve, abi);
             memcpy(image + r.target, &value, sizeof value);
         }
 }
@@ -167,7 +191,7 @@ static bool name_valid(struct bytes name)
 }
 
 /* who: "bank.graft", for sentences. */
-static enum err check_module(struct bytes manifest, char *who, size_t size, struct failure *f)
+static enum err check_module(struct bytes manifest, char *who, size_t size, unsigned *built_for, struct failure *f)
 {
     struct bytes record;
     uint64_t abi;
@@ -187,6 +211,7 @@ static enum err check_module(struct bytes manifest, char *who, size_t size, stru
                         "%s was built for ABI %llu of graft.h and this host has ABI %d: rebuild it with this host's "
                         "graft.h, or update the host",
                         who, (unsigned long long)abi, GRAFT_ABI);
+        *built_for = (unsigned)abi;
         return OK;
     }
     return fail(f, ERR_BADGRAFT, "the graft says nothing about itself: there is no GRAFT_MODULE(…) in it");
@@ -219,30 +244,32 @@ static enum err find_functions(struct bytes file, const struct elf_plan *plan, c
     return OK;
 }
 
-static load_resolve *resolver; /* for known(): elf_check_imports asks by name alone */
+static load_resolve *resolver; /* for known(): elf_check_imports does not want the address */
 
-static bool known(const char *name) { return resolver(name) != NULL; }
+static bool known(const char *name, unsigned abi) { return resolver(name, abi) != NULL; }
 
 static enum err load_checked(int fd, struct bytes file, load_resolve *resolve, struct graft *graft, struct failure *f)
 {
     struct elf_plan plan;
     char who[LOAD_NAME_MAX + 8];
+    unsigned abi = 0;
     char *text;
     enum err err = elf_check(file, &plan, f);
 
     if (err == OK)
-        err = check_module(plan.manifest, who, sizeof who, f);
+        err = check_module(plan.manifest, who, sizeof who, &abi, f);
     resolver = resolve;
     if (err == OK)
-        err = elf_check_imports(file, &plan, who, known, f);
+        err = elf_check_imports(file, &plan, who, abi, known, f);
     if (err == OK)
         err = map_image(fd, file, &plan, graft, f);
     if (err != OK)
         return err;
-    relocate(file, &plan, graft->image, resolve);
+    relocate(file, &plan, graft->image, resolve, abi);
     err = close_relro(&plan, graft->image, f);
     if (err != OK)
         return err;
+    note_all_fixed(&plan, graft);
     text = bytes_dup(plan.manifest);
     if (text == NULL)
         return fail(f, ERR_NOMEM, "there is no memory for the manifest of %s", who);

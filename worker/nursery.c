@@ -144,14 +144,6 @@ static _Noreturn void be_child(const struct nursery *nursery, const struct wire_
     _exit(1);
 }
 
-/* fork(), with a pidfd and, if wanted, a process namespace for the child. */
-static pid_t fork_child(bool nested_pids, int *pidfd)
-{
-    unsigned long flags = CLONE_PIDFD | SIGCHLD | (nested_pids ? CLONE_NEWPID : 0u);
-
-    return (pid_t)syscall(SYS_clone, flags, NULL, pidfd, NULL, 0);
-}
-
 static void spawn(const struct nursery *nursery, const struct wire_SPAWN *order, const int fds[])
 {
     struct child *place = free_place();
@@ -162,7 +154,7 @@ static void spawn(const struct nursery *nursery, const struct wire_SPAWN *order,
         tell_stillborn(order->id, EAGAIN);
         return;
     }
-    pid = fork_child(nursery->nested_pids, &pidfd);
+    pid = jail_fork(nursery->nested_pids, &pidfd);
     if (pid == 0)
         be_child(nursery, order, fds);
     if (pid < 0) {

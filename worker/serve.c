@@ -42,14 +42,19 @@ static _Noreturn void give_up(const char *text)
 
 static uint64_t whole_pages(uint64_t size) { return (size + PAGE - 1) & ~(uint64_t)(PAGE - 1); }
 
-/* Memory between two guards; it costs nothing until it is touched. */
+/* Memory between two guards, for good; it costs nothing until it is touched. */
 static void *map_guarded(uint64_t size)
 {
-    uint8_t *p = mmap(NULL, size + 2 * (uint64_t)GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint64_t whole = size + 2 * (uint64_t)GUARD;
+    uint8_t *p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     char text[CHANNEL_WORDS_MAX];
+    struct failure f = { .err = OK };
 
-    if (p != MAP_FAILED && mprotect(p + GUARD, size, PROT_READ | PROT_WRITE) == 0)
+    if (p != MAP_FAILED && mprotect(p + GUARD, size, PROT_READ | PROT_WRITE) == 0) {
+        if (jail_seal(p, whole, &f) != OK)
+            give_up(f.text);
         return p + GUARD;
+    }
     snprintf(text, sizeof text, "the worker has no room for %llu bytes of memory: %s",
              (unsigned long long)size, strerror(errno));
     give_up(text);

@@ -12,6 +12,16 @@ enum { GRAFT_FD = NURSERY_CONTROL + 1 };
 
 static struct graft graft;
 
+/* What is not written any more: code, and constants behind their relocation. */
+static enum err seal_image(struct failure *f)
+{
+    enum err err = OK;
+
+    for (size_t i = 0; i < graft.fixed_count && err == OK; i++)
+        err = jail_seal(graft.image + graft.fixed[i].start, graft.fixed[i].size, f);
+    return err;
+}
+
 static _Noreturn void be_worker(const struct wire_SPAWN *order, const int fds[]) { serve_run(order, &graft, fds[0]); }
 
 /* Only what is ours stays open: 2 for last words of our own bugs, 3, 4. Received descriptors are above 3. */
@@ -28,7 +38,8 @@ _Noreturn void template_run(const struct wire_SPAWN *order, const int fds[])
 
     (void)order; /* limits are the workers' */
     keep_descriptors(fds);
-    if (jail_template(&f) != OK || graft_load(GRAFT_FD, import_find, &graft, &f) != OK)
+    if (jail_template(&f) != OK || graft_load(GRAFT_FD, import_find, &graft, &f) != OK ||
+        seal_image(&f) != OK)
         nursery_refuse(&f);
     close(GRAFT_FD);
     nursery_introduce(graft.manifest);

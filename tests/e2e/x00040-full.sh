@@ -18,6 +18,7 @@ start
 load_graft "$TOP/grafts/bank/bank.c"
 load_graft "$TOP/tests/e2e/ledger.c"
 was=$daemon
+head -c 5600000 /dev/zero >"$dir/large" # nor does it fit into what the log has taken already
 
 fill() { # until nothing fits
     dd if=/dev/zero of="$dir/data/ballast" bs=4096 2>/dev/null || :
@@ -37,7 +38,7 @@ while [ "$round" -lt 3 ]; do
     [ "$i" -lt 1000 ] || fail "the disk never got full"
     grep -q '^STORAGE ' "$dir/err" || fail "the caller was told: $(cat "$dir/err")"
     fill
-    fail_with STORAGE resp SET large "$(printf '%065000d' 7)"
+    fail_with STORAGE resp SET large "@$dir/large"
     fail_with STORAGE call ledger.bulk bulk: 7
     expect "(nil)" resp GET bulk:0
     claim "it still runs, and reads"
@@ -53,7 +54,7 @@ while [ "$round" -lt 3 ]; do
 done
 claim "and a crash in between loses nothing"
 fill
-fail_with STORAGE resp SET large "$(printf '%065000d' 7)"
+fail_with STORAGE resp SET large "@$dir/large"
 state >"$dir/before"
 kill9
 rm "$dir/data/ballast"

@@ -238,6 +238,7 @@ static void speaker_heard(struct peer *p) { (void)p; }
 static void speaker_connect(struct world *w, struct speaker *s, const char *text)
 {
     struct principal who = { .uid = OWNER, .gid = OWNER, .pid = 1 };
+    char refusal[CLIENT_REFUSAL_MAX];
 
     *s = (struct speaker){ .text = text };
     s->peer = (struct peer){ .can_act = speaker_can_act, .act = speaker_act, .heard = speaker_heard };
@@ -245,7 +246,7 @@ static void speaker_connect(struct world *w, struct speaker *s, const char *text
     buf_init(&s->peer.hear, HEARD_MAX);
     port_sim_peer(w->core.port, &s->peer);
     armed = true;
-    client_open(&w->core, -1, &who);
+    (void)client_open(&w->core, -1, &who, refusal); /* its peer learns it from the port */
     armed = false;
 }
 

@@ -284,6 +284,9 @@ static void process_end(struct port_process *p) { process_dies(p, CLD_EXITED, 0)
 
 static uint64_t process_cpu_us(struct port_process *p) { return p->cpu_us; }
 
+/* Time in this world is not shared. */
+static void process_slow(struct port_process *p) { (void)p; }
+
 static pid_t process_pid(struct port_process *p) { return p->pid; }
 
 /* ---- connections ---- */
@@ -332,6 +335,8 @@ static void stream_free(struct port_stream *s)
 {
     if (s->peer != NULL)
         s->peer->stream = NULL;
+    if (s->closing)
+        s->events->gone(s->owner);
     list_remove(&s->link);
     buf_fini(&s->in);
     buf_fini(&s->out);
@@ -670,6 +675,7 @@ static const struct port_ops ops = {
     .process_kill = process_kill,
     .process_end = process_end,
     .process_cpu_us = process_cpu_us,
+    .process_slow = process_slow,
     .process_pid = process_pid,
     .stream_open = stream_open,
     .stream_in = stream_in,

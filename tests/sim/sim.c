@@ -274,7 +274,7 @@ static void open_policy(struct world *w)
         "limit lock-wait 50ms queue 4 drain 1s\ntxn spill 64K\n"
         "graft default { limit cpu 20ms wall 100ms effects 30\n workers min 1 max 3\n allow read write kv \"*\"\n " RESOURCES " }\n",
         "limit lock-wait 5s drain 200ms\ntxn spill 64K\n"
-        "graft default { limit cpu 5ms wall 50ms effects 20\n workers min 2 max 2\n allow read write kv \"*\"\n " RESOURCES " }\n",
+        "graft default { limit cpu 5ms wall 50ms effects 20\n workers min 2 max 2\n worker fresh call\n allow read write kv \"*\"\n " RESOURCES " }\n",
         "limit queue 64 drain 10s\n"
         "graft default { limit cpu 50ms wall 1s effects 39\n workers min 1 max 8\n allow read write kv \"*\"\n " RESOURCES " }\n",
     };
@@ -377,13 +377,14 @@ static void connect_one(struct world *w)
 {
     struct principal who = { .uid = OWNER, .gid = OWNER, .pid = 1 };
     struct client_sim *c = &w->clients[w->client_count];
+    char refusal[CLIENT_REFUSAL_MAX];
 
     if (w->core.draining)
         return;
     client_sim_init(c, &w->core, &w->model, &w->chance, 1 + chance_below(&w->chance, REQUESTS_MAX));
     w->client_count++;
     port_sim_peer(w->core.port, &c->peer);
-    client_open(&w->core, -1, &who);
+    (void)client_open(&w->core, -1, &who, refusal); /* its peer learns it from the port */
 }
 
 static void crash(struct world *w)

@@ -74,11 +74,11 @@ static size_t key_count(struct graft_call *call)
     return 1;
 }
 
-static void *resolve(const char *name)
+static void *resolve(const char *name, unsigned abi)
 {
     if (strcmp(name, "graft_arg_count") == 0)
         return (void *)(uintptr_t)arg_count;
-    return strcmp(name, "graft_key_count") == 0 ? (void *)(uintptr_t)key_count : NULL;
+    return strcmp(name, "graft_key_count") == 0 && abi >= 2 ? (void *)(uintptr_t)key_count : NULL; /* since ABI 2 */
 }
 
 static void assert_refused(const char *source, const char *flags, const char *why)
@@ -132,6 +132,9 @@ static void what_a_graft_may_not_be_is_refused_by_name(void **state)
     assert_refused("int x;", "", "no GRAFT_MODULE");
     assert_refused(SAMPLE "int open(); GRAFT_EXPORT_ int f(void) { return open(); }", "",
                    "sample.graft wants open(), which a graft may not call");
+    assert_refused("#include <graft.h>\n#undef GRAFT_ABI\n#define GRAFT_ABI 1\nGRAFT_MODULE(\"old\", \"1\", \"\");\n"
+                   "GRAFT_FUNCTION(f, \"\") { return (int)graft_key_count(call); }\n", "",
+                   "old.graft wants graft_key_count(), which a graft may not call (it was built for ABI 1)");
     assert_refused(SAMPLE "__attribute__((constructor)) static void f(void) { cells[0] = 9; }", "", "constructor");
     assert_refused(SAMPLE "__attribute__((destructor)) static void f(void) { cells[0] = 9; }", "",
                    "constructor or destructor");

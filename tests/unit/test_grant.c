@@ -131,6 +131,7 @@ static void shows_each_line_with_its_place(void **state)
                                           "limit disk 3M  # t.scfg:7:43\n"
                                           "workers min 2  # t.scfg:3:13\n"
                                           "workers max 2  # t.scfg:8:13\n"
+                                          "worker fresh never  # built in\n"
                                           "allow read write kv \"acct:*\"  # t.scfg:9:5\n"
                                           "deny write kv \"acct:0\"  # t.scfg:10:5\n"
                                           "allow read file \"s/*\"  # t.scfg:11:5\n"

@@ -284,7 +284,7 @@ static void without_a_file_it_serves_its_owner(void **state)
     assert_int_equal(policy_socket_mode(p), 0600);
     assert_true(policy_socket_group(p) == (gid_t)-1);
     assert_int_equal(policy_durability(p), DURABILITY_FULL);
-    assert_false(policy_sandbox_degraded(p));
+    assert_false(policy_layers(p)->degraded);
     policy_free(&p);
 }
 
@@ -296,6 +296,7 @@ static void settings_have_standards(void **state)
         .key_max = 4096,
         .value_max = 16 << 20,
         .client_max = 1024,
+        .client_user_max = 256,
         .queue_max = 1024,
         .lock_wait_ms = 5000,
         .cache_bytes = 64 << 20,
@@ -345,7 +346,7 @@ static void settings_are_read(void **state)
     assert_int_equal(policy_socket_mode(p), 0660);
     assert_int_equal(policy_socket_group(p), 27);
     assert_int_equal(policy_durability(p), DURABILITY_OFF);
-    assert_true(policy_sandbox_degraded(p));
+    assert_true(policy_layers(p)->degraded);
     assert_int_equal(l->key_max, 1024);
     assert_int_equal(l->value_max, 1 << 20);
     assert_int_equal(l->client_max, 5);
@@ -608,6 +609,18 @@ static void each_slip_has_its_sentence(void **state)
         { "durability off; durability off", "durability is set twice; first at t.scfg:1:1" },
         { "durability maybe", "unknown durability \"maybe\"; it can be full, normal or off" },
         { "sandbox degraded yes", "unknown answer \"yes\"; it can be refuse or allow" },
+        { "sandbox degraded allow; sandbox degraded allow", "sandbox degraded is set twice; first at t.scfg:1:9" },
+        { "sandbox daemon maybe", "unknown answer \"maybe\"; it can be on or off" },
+        { "sandbox daemon on; sandbox daemon off", "sandbox daemon is set twice; first at t.scfg:1:9" },
+        { "sandbox demon off", "unknown sandbox setting \"demon\"; did you mean \"daemon\"?" },
+        { "sandbox require usrns", "unknown layer \"usrns\"; did you mean \"userns\"?" },
+        { "sandbox allow-missing seccomp", "seccomp always stands, and nothing in a policy changes that" },
+        { "sandbox allow-missing pidfd", "pidfd always stands, and nothing in a policy changes that" },
+        { "sandbox require mdwe; sandbox allow-missing mseal mdwe", "mdwe is both required and allowed to be missing" },
+        { "backup here", "this path must begin with /, or it would depend on where graftd was started" },
+        { "backup /a; backup /b", "backup is set twice; first at t.scfg:1:1" },
+        { "graft default { worker fresh always }", "\"always\" is not an occasion: write never or call" },
+        { "graft default { worker warm call }", "unknown worker \"warm\"; it can be fresh" },
         { "sandbox allow", "something is missing behind this word; write it like this: sandbox degraded refuse" },
         { "socket /s mode 0060", "\"0060\" is not a mode for a socket; it is octal, 0600 to 0777, such as 0660" },
         { "socket /s mode 7777", "\"7777\" is not a mode for a socket; it is octal, 0600 to 0777, such as 0660" },
@@ -617,8 +630,8 @@ static void each_slip_has_its_sentence(void **state)
         { "socket /s group 4294967295", "group number 4294967295 is out of range; it can be 0 to 4294967294" },
         { "limit", "limit sets nothing; name an item and its value behind it" },
         { "limit cpu 1s",
-          "unknown limit \"cpu\"; it can be key, value, clients, queue, lock-wait, cache, drain, idle, timers or "
-          "locks" },
+          "unknown limit \"cpu\"; it can be key, value, clients, clients-per-user, queue, lock-wait, cache, drain, "
+          "idle, timers or locks" },
         { "limit lock 16M", "unknown limit \"lock\"; did you mean \"locks\"?" },
         { "limit timer 5", "unknown limit \"timer\"; did you mean \"timers\"?" },
         { "event keep 5s", "unknown directive \"event\"; did you mean \"events\"?" },
@@ -955,6 +968,7 @@ static void what_it_shows_is_the_same_policy(void **state)
                                   "    limit cpu 50ms wall 1s memory 64M stack 1M effects 10000 retries 10 hold 1s "
                                   "disk 256M\n"
                                   "    workers min 3 max 3\n"
+                                  "    worker fresh never\n"
                                   "    allow read kv \"a\\\"b\"\n"
                                   "    allow read kv \"\\\\*\"\n"
                                   "}\n"
@@ -991,10 +1005,46 @@ static void what_it_shows_is_the_same_policy(void **state)
     second = show(p);
     assert_string_equal(first, second);
     assert_string_equal(policy_data(p), "/d \"q\" \\");
-    expect_graft(p, "shop", RIGHT_KV_READ, "\\x", true, "t.scfg:16:5");
+    expect_graft(p, "shop", RIGHT_KV_READ, "\\x", true, "t.scfg:18:5");
     policy_free(&p);
     free(first);
     free(second);
+}
+
+static void the_walls_are_what_the_policy_says(void **state)
+{
+    struct policy *p = parse("sandbox require landlock mseal; sandbox require mdwe; sandbox allow-missing userns cgroupns\n"
+                             "sandbox daemon off; backup /var/backups; graft default { worker fresh call }; graft a { worker "
+                             "fresh never }\n");
+    const struct layer_rules *rules = policy_layers(p);
+    layer_set root = layer_bit(LAYER_ROOT);
+    char *text = show(p);
+
+    (void)state;
+    assert_false(rules->degraded);
+    assert_int_equal(rules->required, layer_bit(LAYER_LANDLOCK) | layer_bit(LAYER_MSEAL) | layer_bit(LAYER_MDWE));
+    assert_int_equal(rules->may_lack, layer_bit(LAYER_USERNS) | layer_bit(LAYER_CGROUPNS));
+    assert_false(layer_may_lack(rules, LAYER_MSEAL, root));
+    assert_true(layer_may_lack(rules, LAYER_USERNS, 0));
+    assert_false(layer_may_lack(rules, LAYER_NETNS, root));
+    assert_false(policy_daemon_walled(p));
+    assert_string_equal(policy_backup(p), "/var/backups");
+    assert_non_null(strstr(text, "backup \"/var/backups\"\nsandbox daemon off\nsandbox require landlock mdwe mseal\n"
+                                 "sandbox allow-missing userns cgroupns\n"));
+    assert_non_null(strstr(text, "    worker fresh call\n"));
+    free(text);
+    policy_free(&p);
+    p = parse("");
+    rules = policy_layers(p);
+    assert_true(policy_daemon_walled(p) && policy_backup(p) == NULL);
+    assert_true(layer_may_lack(rules, LAYER_MSEAL, 0));
+    assert_true(layer_may_lack(rules, LAYER_LANDLOCK, root));
+    assert_false(layer_may_lack(rules, LAYER_LANDLOCK, 0)); /* one of the two must keep files away */
+    policy_free(&p);
+    p = parse("sandbox degraded allow");
+    for (int l = 0; l < LAYER_COUNT; l++)
+        assert_int_equal(layer_may_lack(policy_layers(p), (enum layer)l, 0), layer_rows[l].need != NEED_ALWAYS);
+    policy_free(&p);
 }
 
 static void the_built_in_policy_shows_itself(void **state)
@@ -1010,7 +1060,7 @@ static void the_built_in_policy_shows_itself(void **state)
     text = text_of(&out);
     assert_non_null(
         strstr(text, "durability full\nsandbox degraded refuse\n"
-                     "limit key 4K value 16M clients 1024 queue 1024 lock-wait 5s cache 64M drain 10s idle 10s "
+                     "limit key 4K value 16M clients 1024 clients-per-user 256 queue 1024 lock-wait 5s cache 64M drain 10s idle 10s "
                      "timers 65536 locks 16M\n"
                      "txn spill 8M\nhistory keep 24h size 1G\nevents keep 7d size 256M\ntimers tries 10 backoff 1s\n"
                      "graft default {  # built-in:1:7\n"));
@@ -1071,6 +1121,7 @@ int main(void)
         cmocka_unit_test(a_missing_file_is_an_error),
         cmocka_unit_test(check_says_ok_or_what_is_wrong),
         cmocka_unit_test(what_it_shows_is_the_same_policy),
+        cmocka_unit_test(the_walls_are_what_the_policy_says),
         cmocka_unit_test(the_built_in_policy_shows_itself),
         cmocka_unit_test(the_example_loads),
     };

@@ -125,7 +125,7 @@ static void a_later_file_goes_before_an_earlier_one(void **state)
     assert_int_equal(policy_socket_mode(p), 0600);
     assert_true(policy_socket_group(p) == (gid_t)-1);
     assert_int_equal(policy_durability(p), DURABILITY_FULL);
-    assert_false(policy_sandbox_degraded(p));
+    assert_false(policy_layers(p)->degraded);
     assert_int_equal(policy_limits(p)->key_max, 2048);
     assert_int_equal(policy_limits(p)->value_max, 1 << 20);
     assert_int_equal(policy_root_count(p), 2);
@@ -378,7 +378,7 @@ static void what_only_a_start_can_change_stays_and_is_named(void **state)
     assert_string_equal(policy_socket(p), "/s");
     assert_int_equal(policy_socket_mode(p), 0660);
     assert_int_equal(policy_durability(p), DURABILITY_FULL);
-    assert_false(policy_sandbox_degraded(p));
+    assert_false(policy_layers(p)->degraded);
     assert_int_equal(policy_limits(p)->key_max, 1024);
     assert_int_equal(policy_limits(p)->history_ms, 86400000);
     assert_int_equal(policy_limits(p)->client_max, 3);
