@@ -93,6 +93,20 @@ enum outcome command_txn_list(struct invocation *in)
     return outcome;
 }
 
+/* False: it is not one of the three. */
+static bool add_blamed(struct words *w, const struct invocation *in)
+{
+    const char *file = option_value(in, "file"), *timer = option_value(in, "timer");
+
+    if ((in->arg_count > 0) + (file != NULL) + (timer != NULL) != 1)
+        return false;
+    add_word(w, "BLAME");
+    add_word(w, file != NULL ? file : timer != NULL ? timer : in->args[0]);
+    if (in->arg_count == 0)
+        add_word(w, file != NULL ? "FILE" : "TIMER");
+    return true;
+}
+
 enum outcome command_blame(struct invocation *in)
 {
     struct words w = { 0 };
@@ -101,8 +115,8 @@ enum outcome command_blame(struct invocation *in)
 
     if (outcome != OUTCOME_DONE)
         return outcome;
-    add_word(&w, "BLAME");
-    add_word(&w, in->args[0]);
+    if (!add_blamed(&w, in))
+        return usage_error(in, "it takes one of KEY, --file PATH, --timer ID");
     add_filter(&w, in, "count", "COUNT");
     add_filter(&w, in, "before", "BEFORE");
     outcome = ask_bytes(in, &reply, w.count, w.list);

@@ -197,7 +197,7 @@ static void worked(void *owner)
     buf_clear(&a->writing);
     tails_answer(&a->reading);
     a->busy = false;
-    if (!failed) /* else the next line tries again: not the disk's error at once */
+    if (!failed || !list_empty(&a->tails)) /* else the next line tries again: not the disk's error at once */
         pump(a);
 }
 

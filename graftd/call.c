@@ -83,14 +83,16 @@ static void call_finish(struct call *c, const struct failure *why)
 
 static void call_queue(struct call *c);
 
-/* It was the victim of a deadlock and is undone: runs anew, unseen, within the deadline that it had (T6). */
+/* It was the victim of a deadlock (T6), or lost its worker before anything came of it, and is undone: runs anew, unseen,
+ * within the deadline that it had. */
 static void call_again(struct call *c)
 {
     struct port *port = c->core->port;
     int64_t now = port_now_ms(port);
 
     c->retrying = c->tainted = c->child_ended = c->timer_taken = false;
-    c->attempts++;
+    c->attempts += !c->bereft;
+    c->bereft = false;
     c->core->stats.retries++;
     failure_clear(&c->why);
     buf_clear(&c->reply);
@@ -152,12 +154,17 @@ static void call_roll_back(struct call *c)
 {
     struct failure told = { 0 }, why = { 0 };
     uint64_t undone = 0;
+    enum err err = txn_rollback_to(c->hold->txn, c->frame.mark, &undone, &why);
 
-    if (txn_rollback_to(c->hold->txn, c->frame.mark, &undone, &why) == ERR_WAIT)
+    if (err == ERR_WAIT)
         return;
     call_tell_end(c, &c->why);
     hold_leave(c->hold,
                &c->frame); /* if it could not be taken back, the transaction is doomed: its holder will meet that */
+    if (c->bereft && err == OK) {
+        call_again(c);
+        return;
+    }
     compose_error(c, undone, &told);
     call_finish(c, &told);
 }
@@ -175,7 +182,7 @@ void call_abort(struct call *c)
     if (entered && is_nested(c)) {
         call_roll_back(c);
     } else if (entered) {
-        c->retrying = c->why.err == ERR_DEADLOCK && c->attempts < grant_limits(c->graft->grant)->retries;
+        c->retrying = c->bereft || (c->why.err == ERR_DEADLOCK && c->attempts < grant_limits(c->graft->grant)->retries);
         txn_abort(c->own.txn, c->retrying ? NULL : &c->why, port->ops->wall_us(port), c->cpu_us);
     } else {
         compose_error(c, 0, &told);
@@ -234,6 +241,7 @@ void call_commit(struct call *c)
 {
     struct port *port = c->core->port;
     struct failure fine = { 0 };
+    bool lingers;
 
     if (call_settle(c) != OK) {
         call_abort(c);
@@ -249,9 +257,11 @@ void call_commit(struct call *c)
         call_finish(c, &fine);
         return;
     }
+    lingers = txn_lingers(c->own.txn);
     call_end_txn(c);
     worker_give(&c->worker);
-    c->events->decided(c->owner);
+    if (!lingers)
+        c->events->decided(c->owner);
 }
 
 /* ---- waking ---- */
@@ -325,6 +335,7 @@ static void call_with_worker(struct call *c, struct worker *w)
     int64_t now = port_now_ms(core->port), end = now + (int64_t)grant_limits(c->graft->grant)->wall_ms;
 
     c->worker = w;
+    c->heard = false;
     worker_use(w, &call_worker_events, c);
     c->host.worker = worker_process(w);
     call_move(c, FETCHING);
@@ -459,6 +470,7 @@ void call_cancel(struct call *c, enum err err, const char *why)
         failure_clear(&c->why);
         fail(&c->why, err, "%s", why);
     }
+    c->bereft = false;
     if (c->state >= COMMITTING)
         return;
     fail(&c->why, err, "%s", why);

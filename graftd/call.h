@@ -2,7 +2,7 @@
  * One call, from arrival to exactly one reply.
  *
  *     QUEUED → FETCHING → RUNNING → COMMITTING → DONE
- *        ├────────┼──────────┼────→ ABORTING ───→ DONE, or after a deadlock QUEUED again
+ *        ├────────┼──────────┼────→ ABORTING ───→ DONE, or QUEUED again: after a deadlock, or when somebody killed its worker
  *        └────────┴──────────┴──────────────────→ DONE, when its holder drops it (call_discard)
  *
  *     QUEUED      waits for a worker
@@ -48,7 +48,8 @@ struct call_request {
 };
 
 struct call_events {
-    /* Of a call with a transaction of its own: the outcome is fixed, only its durability is awaited: what comes later sees its effects. Not called if it failed. */
+    /* Of a call with a transaction of its own: the outcome is fixed, only its durability is awaited: what comes later sees
+     * its effects. Not called if it failed, nor if it keeps its locks until it is on disk (txn_lingers). */
     void (*decided)(void *owner);
     /* Of a dry run that went well: what it replied and, in t, what it did, before that is rolled back; done() follows with
      * OK and the same reply. Not OK: the call fails with that. */

@@ -52,6 +52,9 @@ struct call {
     uint64_t cpu_before_us, cpu_us;
     unsigned attempts; /* begun again so often, after it lost a deadlock */
     bool retrying;     /* ABORTING, and then from the beginning */
+    bool heard;        /* this worker has said something */
+    bool bereft;       /* its worker was killed from outside before it was heard: as if it had not begun, but once only */
+    bool bereft_once;
     size_t *order;     /* declared keys, sorted; fetched so far: */
     size_t fetched;
     bool timer_taken; /* the timer that asked for it is deleted */

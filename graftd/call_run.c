@@ -56,6 +56,7 @@ static bool worker_said(void *owner, uint8_t number, struct bytes body)
     struct call *c = owner;
     enum err err;
 
+    c->heard = true;
     if (c->state != RUNNING) {
         c->tainted = true;
         fail(&c->why, ERR_CRASHED, "spoke out of turn");
@@ -78,13 +79,15 @@ static bool worker_said(void *owner, uint8_t number, struct bytes body)
     return true;
 }
 
-static void worker_died(void *owner, const char *why)
+static void worker_died(void *owner, const char *why, bool outside)
 {
     struct call *c = owner;
 
     if (c->state == RUNNING)
         c->cpu_us = call_measure(c);
     c->worker = NULL;
+    c->bereft = outside && !c->heard && !c->bereft_once;
+    c->bereft_once |= c->bereft;
     if (!blame_memory(c))
         fail(&c->why, ERR_CRASHED, "%s", why);
     call_abort(c);

@@ -109,7 +109,7 @@ static bool may_begin(const struct client *c)
 {
     const struct list *last = list_last(&c->requests);
 
-    if (c->quitting || c->request_count >= REQUEST_PIPELINE_MAX)
+    if (c->quitting || c->request_count >= REQUEST_PIPELINE_MAX || c->asked >= REQUEST_ASKED_MAX)
         return false;
     if (c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX ||
         (last != NULL && c->pending > CLIENT_PENDING_MAX))
@@ -372,6 +372,8 @@ void client_quit(struct client *c)
     c->quitting = true;
     client_run(c);
 }
+
+const struct principal *client_principal(const struct client *c) { return &c->who; }
 
 int client_proto(const struct client *c) { return c->proto; }
 

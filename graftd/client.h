@@ -25,6 +25,7 @@ enum {
     REQUEST_INLINE_MAX = 64 * 1024,     /* bytes of an inline command */
     REQUEST_REPLY_ROOM = 128,           /* bytes of a reply that are there before anything is done: OK, a number, an error */
     REQUEST_PIPELINE_MAX = 1024,        /* begun and not answered, of one connection; more wait in its buffer */
+    REQUEST_ASKED_MAX = 16,             /* that wait for an answer of the store, of one connection (history_ask) */
     CLIENT_READ_AHEAD_MAX = 256 * 1024, /* bytes taken in while a request runs */
     CLIENT_PENDING_MAX = 1024 * 1024,   /* bytes of requests and replies in the works, before the next one begins */
     CLIENT_UNSENT_MAX = 1024 * 1024,    /* replies waiting to be read, before the next request is looked at */
@@ -48,6 +49,7 @@ struct request {
     struct buf reply;    /* RESP */
     size_t size, weight; /* bytes: of the request; of it and its reply, as counted in its client's pending */
     bool decided, done;
+    bool asked;   /* it waits for the store, and is counted in its client's asked */
     bool unheard; /* there was no memory for any answer: its place is the end of the connection */
     void (*part_done)(
         struct request *);        /* it is a part of another request: told in place of its client; NULL: it is none */
@@ -82,6 +84,9 @@ void request_done(struct request *r);
 void request_fail(struct request *r, const struct failure *why);
 void request_error(struct request *r, enum err err, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* It asks the store: no more than REQUEST_ASKED_MAX of a connection do so at a time, until they are done. */
+void request_asks(struct request *r);
+
 const struct principal *request_principal(const struct request *r);
 
 /* A copy of what was asked, on the list; to be run as a part of another request of the same client. NULL: no memory. */
@@ -109,6 +114,7 @@ void client_quit(struct client *c);                 /* closes after the replies 
 /* What nobody asked for: frames takes its place behind the replies so far, and is emptied. sent() follows, once, when it
  * was written to a peer that reads, or will not be. ERR_NOMEM: nothing happened. */
 enum err client_push(struct client *c, struct buf *frames, void (*sent)(void *owner), void *owner);
+const struct principal *client_principal(const struct client *c);
 int client_proto(const struct client *c);
 struct list *client_subscriptions(struct client *c); /* see subscribe.h */
 

@@ -21,6 +21,7 @@ struct client {
     struct list subscriptions;
     struct list requests;    /* not answered yet, oldest first */
     size_t request_count;
+    size_t asked;            /* of them, that wait for the store */
     size_t pending;          /* bytes of them and of their replies */
     struct account *account; /* of its user; until its stream is gone */
     size_t held;             /* bytes that are on that account for it */

@@ -89,6 +89,20 @@ static bool refuse_gap(struct request *r)
     return true;
 }
 
+/* What came while it waited is read by the policy that is in force now. */
+static bool refuse_changed(struct request *r)
+{
+    struct event_wait *w = r->event_wait;
+
+    if (w == NULL || r->store.event_count == 0 ||
+        policy_caller_may(r->core->policy, request_principal(r), RIGHT_EVENT_READ, r->store.key, &(struct place){ 0 }))
+        return false;
+    store_request_fini(&r->store);
+    wait_end(r);
+    command_may(r, RIGHT_EVENT_READ, r->argv[2]);
+    return true;
+}
+
 static void ask(struct request *r);
 
 static void asked(struct store_request *s)
@@ -101,7 +115,7 @@ static void asked(struct store_request *s)
         history_failed(r);
         return;
     }
-    if (refuse_gap(r))
+    if (refuse_gap(r) || refuse_changed(r))
         return;
     if (w == NULL || s->event_count > 0 || w->over || r->core->draining) {
         answer(r);

@@ -62,8 +62,10 @@ static void run_step(struct request *r)
         return;
     }
     if (err == OK) {
+        bool lingers = txn_lingers(t);
         txn_commit(t, port->ops->wall_us(port), 0);
-        request_decided(r);
+        if (!lingers)
+            request_decided(r);
         return;
     }
     if (err == ERR_DEADLOCK && r->retries < RETRY_MAX) {

@@ -5,6 +5,7 @@
 #include "graftd/history.h"
 #include "graftd/session.h"
 #include "lib/resp.h"
+#include "txn/timer_image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -489,7 +490,7 @@ void command_txn(struct request *r)
     command_usage(r);
 }
 
-/* ---- one key's past ---- */
+/* ---- the past of a key, a file, a timer ---- */
 
 static bool key_argument(struct request *r)
 {
@@ -502,13 +503,21 @@ static bool key_argument(struct request *r)
     return false;
 }
 
-static enum err add_image(struct request *r, const char *name, const struct image *image)
+/* What is asked about, and whether it may be. Of files and timers no more is told than TXN SHOW does. */
+static bool blame_may(struct request *r, char resource)
 {
-    enum err err = name == NULL ? OK : resp_add_bulk_str(&r->reply, name);
+    size_t max = resource == RESOURCE_FILE ? FILE_PATH_MAX : TIMER_ID_MAX;
+    struct bytes name = r->argv[1];
 
-    if (err != OK)
-        return err;
-    return image->present ? resp_add_bulk(&r->reply, image->value) : resp_add_nil(&r->reply, r->proto);
+    if (!command_may(r, RIGHT_INFO, bytes_of(NULL, 0)))
+        return false;
+    if (resource == RESOURCE_KV)
+        return key_argument(r);
+    if (name.len > 0 && name.len <= max)
+        return true;
+    request_error(r, ERR_BADARG, "%s is 1 to %zu bytes, and this one %zu",
+                  resource == RESOURCE_FILE ? "a path" : "a timer's id", max, name.len);
+    return false;
 }
 
 static enum err add_owner(struct request *r, const struct store_row *row, const struct store_effect *e)
@@ -519,8 +528,11 @@ static enum err add_owner(struct request *r, const struct store_row *row, const 
     add_stored(r, row);
     add_optional_id(r, "undoes", row->undoes);
     add_optional_id(r, "undone_by", row->undone_by);
-    err = add_image(r, "before", &e->before);
-    return err == OK ? add_image(r, "after", &e->after) : err;
+    resp_add_bulk_str(&r->reply, "before");
+    err = history_add_image(r, r->store.resource, &e->before);
+    if (err == OK)
+        err = resp_add_bulk_str(&r->reply, "after");
+    return err == OK ? history_add_image(r, r->store.resource, &e->after) : err;
 }
 
 static void blame_done(struct store_request *s)
@@ -542,22 +554,36 @@ static void blame_done(struct store_request *s)
         request_error(r, err, "that is more than one reply can hold; ask for fewer with COUNT");
 }
 
+/* [FILE | TIMER] [COUNT n] [BEFORE id], from the second word on. */
+static bool blame_words(struct request *r, char *resource, uint64_t *count, uint64_t *before)
+{
+    size_t i = 2;
+
+    if (i < r->argc && (arg_is(r->argv[i], "FILE") || arg_is(r->argv[i], "TIMER")))
+        *resource = arg_is(r->argv[i++], "FILE") ? RESOURCE_FILE : RESOURCE_TIMER;
+    for (; i < r->argc; i += 2) {
+        bool good =
+            i + 1 < r->argc && ((arg_is(r->argv[i], "COUNT") && bytes_to_u64(r->argv[i + 1], count) && *count > 0) ||
+                                (arg_is(r->argv[i], "BEFORE") && history_id(r->argv[i + 1], before)));
+        if (!good)
+            return false;
+    }
+    return true;
+}
+
 void command_blame(struct request *r)
 {
     uint64_t count = LIST_COUNT_DEFAULT, before = 0;
+    char resource = RESOURCE_KV;
 
-    for (size_t i = 2; i < r->argc; i += 2) {
-        bool good =
-            i + 1 < r->argc && ((arg_is(r->argv[i], "COUNT") && bytes_to_u64(r->argv[i + 1], &count) && count > 0) ||
-                                (arg_is(r->argv[i], "BEFORE") && history_id(r->argv[i + 1], &before)));
-        if (!good) {
-            command_usage(r);
-            return;
-        }
+    if (!blame_words(r, &resource, &count, &before)) {
+        command_usage(r);
+        return;
     }
-    if (!command_may(r, RIGHT_INFO, bytes_of(NULL, 0)) || !key_argument(r))
+    if (!blame_may(r, resource))
         return;
     r->store = (struct store_request){ .kind = STORE_BLAME,
+                                       .resource = resource,
                                        .key = r->argv[1],
                                        .txn = before,
                                        .count_max = (size_t)(count > LIST_COUNT_MAX ? LIST_COUNT_MAX : count) };
@@ -571,7 +597,7 @@ static void getat_done(struct store_request *s)
 
     if (history_failed(r))
         return;
-    err = add_image(r, NULL, &s->pairs[0].value);
+    err = history_add_image(r, RESOURCE_KV, &s->pairs[0].value);
     store_request_fini(s);
     if (err == OK)
         request_done(r);

@@ -12,6 +12,7 @@ enum { IMAGE_SHOWN = TIMER_FUNCTION_MAX + TIMER_ERROR_MAX + 128 }; /* bytes of a
 
 void history_ask(struct request *r, void (*done)(struct store_request *))
 {
+    request_asks(r);
     r->store.done = done;
     r->store.owner = r;
     r->core->store->ops->submit(r->core->store, &r->store);
@@ -111,6 +112,14 @@ static struct image show_image(char resource, const struct image *image, char ou
     else
         show_timer(image->value, out);
     return (struct image){ true, bytes_str(out) };
+}
+
+enum err history_add_image(struct request *r, char resource, const struct image *image)
+{
+    char text[IMAGE_SHOWN];
+    struct image shown = show_image(resource, image, text);
+
+    return shown.present ? resp_add_bulk(&r->reply, shown.value) : resp_add_nil(&r->reply, r->proto);
 }
 
 enum err history_add_effect(struct request *r, uint64_t seq, const struct store_effect *e)

@@ -23,6 +23,8 @@ void history_add_ms(struct request *r, const char *name, uint64_t us);
  * and "120 bytes" or "directory"; an event's topic and data; a timer's id and "bank.remind due 2026-11-23T10:00:00Z".
  * ERR_LIMIT, ERR_NOMEM. */
 enum err history_add_effect(struct request *r, uint64_t seq, const struct store_effect *e);
+/* The image alone, in the same words; absent: nil. */
+enum err history_add_image(struct request *r, char resource, const struct image *image);
 /* The topic of an event's key. */
 struct bytes history_topic(struct bytes key);
 /* An array of what t did so far. ERR_LIMIT: it is not all in memory, or too much; ERR_NOMEM. */

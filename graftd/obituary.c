@@ -45,3 +45,8 @@ void obituary_explain(const struct obituary *o, const char *words, char *out, si
     else
         snprintf(out, size, "went down with its template");
 }
+
+bool obituary_outside(const struct obituary *o, const char *words)
+{
+    return words[0] == '\0' && o->code == CLD_KILLED && o->status == SIGKILL;
+}

@@ -87,9 +87,10 @@ static enum err refuse(const struct put_back *p, const struct store_effect *e, b
     char shown[KEY_SHOWN];
 
     *stale = true;
-    return fail(why, ERR_CONFLICT, "%s\"%s\" no longer holds what transaction %llu made of it; look with BLAME",
-                e->resource == RESOURCE_TIMER ? "timer " : "", bytes_show(e->key, shown, sizeof shown),
-                (unsigned long long)p->txn);
+    bytes_show(e->key, shown, sizeof shown);
+    return fail(why, ERR_CONFLICT, "%s\"%s\" no longer holds what transaction %llu made of it; look with BLAME %s%s",
+                e->resource == RESOURCE_TIMER ? "timer " : "", shown, (unsigned long long)p->txn, shown,
+                e->resource == RESOURCE_TIMER ? " TIMER" : "");
 }
 
 /* But for that it was parked meanwhile, as put_parked does. */

@@ -171,9 +171,25 @@ static void lose_reply(struct request *r)
         request_error(r, ERR_NOMEM, "no memory for the reply%s", hint);
 }
 
+void request_asks(struct request *r)
+{
+    if (r->asked || r->client == NULL)
+        return;
+    r->asked = true;
+    r->client->asked++;
+}
+
+static void has_asked(struct request *r)
+{
+    if (r->asked && r->client != NULL)
+        r->client->asked--;
+    r->asked = false;
+}
+
 void request_done(struct request *r)
 {
     CHECK(!r->done);
+    has_asked(r);
     if (r->reply.failed != OK && !r->unheard) {
         lose_reply(r);
         return;

@@ -260,10 +260,13 @@ enum err session_open(struct session *s, const char *function, struct failure *w
 
 void session_give_commit(struct session *s, struct request *r)
 {
+    bool lingers = txn_lingers(s->hold.txn);
+
     session_detach(s);
     s->waiting = r;
     txn_commit(give(s, COMMITTING), port_wall_us(s->core->port), 0);
-    request_decided(r);
+    if (!lingers) /* else the connection's next request might wait for our locks, in vain */
+        request_decided(r);
 }
 
 /* What works in it ends without a word; who asked for it is told when all is undone. */

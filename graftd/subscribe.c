@@ -1,5 +1,6 @@
 #include "graftd/subscribe.h"
 
+#include "graftd/audit.h"
 #include "graftd/command.h"
 #include "graftd/event.h"
 #include "graftd/history.h"
@@ -73,13 +74,34 @@ void subscribe_end_all(struct client *c)
 
 static void ask(struct subscription *s);
 
+/* One page of one subscription at a time, each in its turn: a peer that does not read has no more of our memory. */
+static void ask_next(struct client *c)
+{
+    struct list *subscriptions = client_subscriptions(c);
+
+    list_each (node, subscriptions) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+        if (s->asking || s->sending)
+            return;
+    }
+    list_each (node, subscriptions) {
+        struct subscription *s = list_entry(node, struct subscription, link);
+        if (!s->running || !s->news)
+            continue;
+        list_remove(&s->link);
+        list_push(subscriptions, &s->link);
+        ask(s);
+        return;
+    }
+}
+
 static void page_sent(void *owner)
 {
     struct subscription *s = owner;
 
     s->sending = false;
-    if (s->client != NULL && s->news && !s->asking)
-        ask(s);
+    if (s->client != NULL)
+        ask_next(s->client);
     subscription_release(s);
 }
 
@@ -106,6 +128,10 @@ static void send_page(struct subscription *s)
     buf_init(&page, CLIENT_OUT_MAX);
     s->news = r->more || s->news;
     for (size_t i = 0; i < r->event_count && err == OK; i++) {
+        if (buf_len(&page) >= SUBSCRIPTION_PAGE_BYTES) {
+            s->news = true;
+            break;
+        }
         size_t before = buf_len(&page);
         err = add_message(&page, s, &r->events[i], client_proto(s->client));
         if (err == OK)
@@ -122,6 +148,40 @@ static void send_page(struct subscription *s)
     buf_fini(&page);
 }
 
+static void add_confirmation(struct buf *b, const char *what, struct bytes topic, size_t count, int proto)
+{
+    resp_add_push(b, 3, proto);
+    resp_add_bulk_str(b, what);
+    resp_add_bulk(b, topic);
+    resp_add_i64(b, (int64_t)count);
+}
+
+static bool may_still(const struct subscription *s)
+{
+    const struct principal *who = client_principal(s->client);
+    struct place place;
+
+    if (policy_caller_may(s->core->policy, who, RIGHT_EVENT_READ, topic_of(s), &place))
+        return true;
+    audit_denied(s->core->audit, who, right_name(RIGHT_EVENT_READ), topic_of(s), place);
+    return false;
+}
+
+/* The policy has changed. The client may be gone when this returns; s is held by its asking. */
+static void expel(struct subscription *s)
+{
+    struct client *c = s->client;
+    struct buf b;
+
+    buf_init(&b, CLIENT_OUT_MAX);
+    subscription_end(s);
+    add_confirmation(&b, "unsubscribe", topic_of(s), subscription_count(c), client_proto(c));
+    ask_next(c);
+    if (b.failed != OK || client_push(c, &b, NULL, NULL) != OK)
+        client_quit(c);
+    buf_fini(&b);
+}
+
 /* asking holds it to the end of this: whatever is sent may end its client. */
 static void asked(struct store_request *r)
 {
@@ -129,12 +189,14 @@ static void asked(struct store_request *r)
 
     if (s->client != NULL && r->why.err != OK)
         client_quit(s->client);
+    else if (s->client != NULL && r->event_count > 0 && !may_still(s))
+        expel(s);
     else if (s->client != NULL && r->event_count > 0)
         send_page(s);
     store_request_fini(r);
     s->asking = false;
-    if (s->client != NULL && s->news && !s->sending)
-        ask(s);
+    if (s->client != NULL)
+        ask_next(s->client);
     subscription_release(s);
 }
 
@@ -156,18 +218,14 @@ static void news(void *owner)
     struct subscription *s = owner;
 
     s->news = true;
-    if (s->running && !s->asking && !s->sending)
-        ask(s);
+    ask_next(s->client);
 }
 
 /* ---- SUBSCRIBE topic [topic …] [AFTER id] ---- */
 
 static void confirm(struct request *r, const char *what, struct bytes topic, size_t count)
 {
-    resp_add_push(&r->reply, 3, r->proto);
-    resp_add_bulk_str(&r->reply, what);
-    resp_add_bulk(&r->reply, topic);
-    resp_add_i64(&r->reply, (int64_t)count);
+    add_confirmation(&r->reply, what, topic, count, r->proto);
 }
 
 static enum err subscription_new(struct request *r, struct bytes topic, struct subscription **out)
@@ -205,6 +263,7 @@ static bool refuse_gap(struct request *r, struct subscription *s)
     if (s == NULL || topic_end(r) == r->argc || s->seen == 0 || s->seen >= forgotten)
         return false;
     subscription_end(s);
+    ask_next(r->client);
     store_request_fini(&r->store);
     request_error(
         r, ERR_LIMIT,
@@ -234,15 +293,6 @@ static void place_known(struct store_request *q)
     subscribe_next(r);
 }
 
-static void start_all(struct client *c)
-{
-    list_each (node, client_subscriptions(c)) {
-        struct subscription *s = list_entry(node, struct subscription, link);
-        if (s->running && s->news && !s->asking && !s->sending)
-            ask(s);
-    }
-}
-
 /* One topic after the other: where it stands now is where this subscription begins. */
 static void subscribe_next(struct request *r)
 {
@@ -250,7 +300,7 @@ static void subscribe_next(struct request *r)
     struct subscription *s;
 
     if (r->at == topic_end(r)) {
-        start_all(c); /* their first answers come after this one's reply took its place */
+        ask_next(c); /* their first answers come after this one's reply took its place */
         request_done(r);
         return;
     }
@@ -329,6 +379,7 @@ void command_unsubscribe(struct request *r)
         if (s != NULL)
             subscription_end(s);
     }
+    ask_next(c); /* the one whose turn it was may have ended */
     request_done(r);
 }
 

@@ -132,7 +132,7 @@ static void worker_condemn(struct worker *w, const char *why, enum log_level lev
     log_line(w->pool->closing ? LOG_DEBUG : level, "%s: worker %d killed: %s", w->pool->label,
              (int)w->pool->super->port->ops->process_pid(w->process), why);
     if (was == BUSY && events != NULL)
-        events->died(w->owner, w->words);
+        events->died(w->owner, w->words, false);
     if (was == STARTING)
         pool_died_young(w->pool, w->words);
     else if (was == IDLE && w->served == 0)
@@ -233,7 +233,7 @@ static void worker_died(void *owner, const struct obituary *o)
     p->super->stats.died++;
     p->super->stats.workers--;
     if (was == BUSY)
-        events->died(w->owner, why);
+        events->died(w->owner, why, obituary_outside(o, w->words));
     list_remove(&w->link);
     p->total--;
     free(w);

@@ -61,8 +61,9 @@ void worker_wait_cancel(struct worker_wait *wait); /* harmless when not queued *
 struct worker_events {
     /* As process_events.message. Only while BUSY. */
     bool (*message)(void *owner, uint8_t number, struct bytes body);
-    /* It died, or must die because of what it said; it is no longer the caller's. why is what happened, for people. */
-    void (*died)(void *owner, const char *why);
+    /* It died, or must die because of what it said; it is no longer the caller's. why is what happened, for people.
+     * outside: somebody else killed it, which no graft can do to itself. */
+    void (*died)(void *owner, const char *why, bool outside);
 };
 void worker_use(struct worker *w, const struct worker_events *events, void *owner); /* right after it was granted */
 struct port_process *worker_process(struct worker *w);

@@ -58,7 +58,7 @@ static void queue_remove(struct timers *t, struct armed *a)
 }
 
 /* There is room: each timer has its place from its making. */
-static void queue_add(struct timers *t, struct armed *a)
+void timer_queue(struct timers *t, struct armed *a)
 {
     if (a->at == NOT_QUEUED && !a->parked && !a->firing)
         queue_up(t, a, t->queued++);
@@ -104,6 +104,7 @@ static struct armed *armed_new(struct timers *t, struct bytes id)
 static void armed_free(struct timers *t, struct armed *a)
 {
     queue_remove(t, a);
+    list_remove(&a->held);
     map_remove(&t->all, &a->node);
     free(a);
 }
@@ -120,12 +121,12 @@ void timer_again(struct timers *t, struct bytes id, int64_t due_us)
 {
     struct armed *a = timer_find(t, id);
 
-    if (a == NULL)
-        return;
-    a->firing = false;
-    if (due_us != 0)
-        a->due_us = due_us;
-    queue_add(t, a);
+    if (a != NULL) {
+        a->firing = false;
+        if (due_us != 0)
+            a->due_us = due_us;
+        timer_queue(t, a);
+    }
     timers_fire(t);
 }
 
@@ -145,9 +146,11 @@ static void armed_set(struct timers *t, struct bytes id, struct bytes image)
         return;
     }
     queue_remove(t, a);
+    list_remove(&a->held);
+    a->seen = t->reading;
     a->due_us = timer.due_us;
     a->parked = timer.parked;
-    queue_add(t, a);
+    timer_queue(t, a);
 }
 
 /* ---- firing ---- */
@@ -177,7 +180,7 @@ void timers_fire(struct timers *t)
             continue;
         a->firing = false;
         a->due_us = now_us + 1000000; /* no memory now */
-        queue_add(t, a);
+        timer_queue(t, a);
     }
     sleep_until_due(t, now_us);
 }
@@ -187,6 +190,18 @@ static void due(void *owner) { timers_fire(owner); }
 /* ---- reading what is stored ---- */
 
 static void load(struct timers *t);
+
+static void forget_unseen(struct map_node *node, void *user)
+{
+    struct timers *t = user;
+    struct armed *a = map_entry(node, struct armed, node);
+
+    if (a->seen != t->reading && !a->firing)
+        armed_free(t, a);
+}
+
+/* All that is stored has been read; what was not found there was cancelled by a transaction that told no names. */
+static void forget_gone(struct timers *t) { map_each(&t->all, forget_unseen, t); }
 
 static void loaded(struct store_request *r)
 {
@@ -210,6 +225,8 @@ static void loaded(struct store_request *r)
         load(t);
         return;
     }
+    if (r->why.err == OK)
+        forget_gone(t);
     t->started = true;
     timers_fire(t);
 }
@@ -217,6 +234,7 @@ static void loaded(struct store_request *r)
 static void load(struct timers *t)
 {
     t->loading = true;
+    t->reading += t->from_len == 0;
     t->stale = t->stale && t->from_len > 0; /* from the beginning on it sees all that is stored now */
     t->request = (struct store_request){ .kind = STORE_SCAN,
                                          .resource = RESOURCE_TIMER,
@@ -259,6 +277,7 @@ enum err timers_new(struct core *core, struct timers **out)
         return ERR_NOMEM;
     t->core = core;
     list_init(&t->firings);
+    list_init(&t->turns);
     t->timer = core->port->ops->timer_new(core->port, due, t);
     if (t->timer == NULL || map_init(&t->all) != OK) {
         core->port->ops->timer_free(&t->timer);

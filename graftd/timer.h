@@ -19,6 +19,7 @@
 
 enum {
     TIMER_FIRING_MAX = 64,                /* calls of timers at a time; more wait */
+    TIMER_GRAFT_MAX = 16,                 /* of functions of one graft */
     TIMER_BACKOFF_MS_MAX = 5 * 60 * 1000, /* between two tries, unless `timers backoff` is longer */
     TIMER_PAGE = 1000,                    /* read at a time when graftd starts */
 };

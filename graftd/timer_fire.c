@@ -17,6 +17,7 @@ enum { BUSY_MS = 1000 }; /* graftd could not take the call: not the timer's faul
 struct firing {
     struct list link;
     struct timers *timers;
+    struct timer_turn *turn; /* its place; NULL: it has none yet */
     struct store_request request;
     struct timer timer; /* points into image */
     struct buf image;   /* owned copy */
@@ -32,6 +33,20 @@ struct firing {
 
 static struct bytes id_of(const struct firing *f) { return bytes_of(f->id, f->id_len); }
 
+static void firing_drop(struct firing *f)
+{
+    struct timers *t = f->timers;
+
+    list_remove(&f->link);
+    timer_turn_end(t, &f->turn);
+    t->firing_count--;
+    buf_fini(&f->image);
+    free(f->args);
+    free(f);
+    if (t->core->draining)
+        port_soon(t->core->port); /* the drain may have waited for this */
+}
+
 /* due_us as in timer_again. */
 static void firing_end(struct firing *f, int64_t due_us, bool gone)
 {
@@ -40,17 +55,10 @@ static void firing_end(struct firing *f, int64_t due_us, bool gone)
     struct bytes name = bytes_of(id, f->id_len);
 
     memcpy(id, f->id, f->id_len);
-    list_remove(&f->link);
-    t->firing_count--;
-    buf_fini(&f->image);
-    free(f->args);
-    free(f);
-    if (t->core->draining)
-        port_soon(t->core->port); /* the drain may have waited for this */
+    firing_drop(f);
     if (gone)
         timer_forget(t, name);
-    else
-        timer_again(t, name, due_us);
+    timer_again(t, name, due_us); /* in any case: another one may have its place */
 }
 
 static int64_t later(const struct firing *f, uint64_t ms)
@@ -216,6 +224,23 @@ static void fire_call(struct firing *f)
         fire_failed(f);
 }
 
+static void fire_in_turn(struct firing *f)
+{
+    struct timers *t = f->timers;
+
+    switch (timer_turn_take(t, f->timer.function, timer_find(t, id_of(f)), &f->turn)) {
+    case OK:
+        fire_call(f);
+        break;
+    case ERR_WAIT:
+        firing_drop(f);
+        timers_fire(t);
+        break;
+    default:
+        firing_end(f, later(f, BUSY_MS), false);
+    }
+}
+
 static void fire_read(struct store_request *r)
 {
     struct firing *f = r->owner;
@@ -234,7 +259,7 @@ static void fire_read(struct store_request *r)
         log_line(LOG_ERROR, "timer %.*s cannot be read and does not fire", (int)f->id_len, f->id);
         firing_end(f, 0, true);
     } else {
-        fire_call(f);
+        fire_in_turn(f);
     }
 }
 

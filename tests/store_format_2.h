@@ -154,4 +154,14 @@ static inline int64_t select_number(const char *path, const char *sql)
     return select_with(attach, sql);
 }
 
+/* Changes a database that nobody has open. */
+static inline void change_database(const char *path, const char *sql)
+{
+    sqlite3 *db;
+
+    CHECK(sqlite3_open(path, &db) == SQLITE_OK);
+    CHECK(sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK);
+    CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
 #endif

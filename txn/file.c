@@ -406,8 +406,11 @@ static enum err refuse_changed(struct bytes path, uint64_t of_txn, struct failur
 {
     char shown[PATH_SHOWN];
 
-    return fail(why, ERR_CONFLICT, "file \"%s\" no longer is what transaction %llu made of it", show(path, shown),
-                (unsigned long long)of_txn);
+    show(path, shown);
+    return fail(why, ERR_CONFLICT,
+                "file \"%s\" no longer is what transaction %llu made of it; look with BLAME %s FILE: if no transaction "
+                "changed it, somebody else than graftd did",
+                shown, (unsigned long long)of_txn, shown);
 }
 
 /* What takes back an effect from before to after, where now is seen. */

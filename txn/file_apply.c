@@ -41,7 +41,7 @@ static enum err rename_fail(struct failure *why, const struct deed *d, const cha
 {
     if (errno == EEXIST || errno == ENOTEMPTY || errno == EISDIR)
         return conflict(why, d, "is there already");
-    if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV)
+    if (is_gone(errno))
         return conflict(why, d, "is gone, or lies in no directory of the root any more");
     return file_fail(why, errno, d->change->path, doing);
 }
@@ -112,7 +112,19 @@ static enum err replace(const struct work *w, const struct deed *d, int parent, 
     return OK;
 }
 
-/* Out of the tree, and looked at again there. A directory that somebody else uses stays, and that is no failure. */
+/* What is in it may be on no list: a symbolic link, a device. */
+static enum err conflict_inside(struct failure *why, const struct deed *d)
+{
+    char shown[SHOWN_MAX];
+
+    return fail(
+        why, ERR_CONFLICT,
+        "directory %s is not empty: somebody else than graftd has put something into it; move that away and try "
+        "again",
+        bytes_show(d->change->path, shown, sizeof shown));
+}
+
+/* Out of the tree, and looked at again there. A directory goes when it is empty: nothing of others is carried away. */
 static enum err take_away(const struct work *w, const struct deed *d, int parent, const char *name, struct failure *why)
 {
     char old[KEEP_NAME_MAX];
@@ -125,7 +137,7 @@ static enum err take_away(const struct work *w, const struct deed *d, int parent
     if (s.kind != (d->directory ? SEEN_DIRECTORY : SEEN_FILE) || s.id.inode != d->before.inode)
         return conflict(why, d, "is not what it was");
     if (!empty)
-        return OK;
+        return conflict_inside(why, d);
     if (rename_free(parent, name, w->dir, keep_name(old, "old", d->seq)) != 0)
         return rename_fail(why, d, "remove");
     if (seen_at(w->dir, old, &s) != 0 || (d->directory && !directory_empty(w->dir, old, &empty)))
@@ -134,7 +146,7 @@ static enum err take_away(const struct work *w, const struct deed *d, int parent
         return OK;
     if (rename_free(w->dir, old, parent, name) != 0)
         return file_fail(why, errno, d->change->path, "put back");
-    return d->directory ? OK : conflict(why, d, "is not what it was");
+    return d->directory ? conflict_inside(why, d) : conflict(why, d, "is not what it was");
 }
 
 static enum err copy_behind(int from, int to, const struct deed *d, struct failure *why)

@@ -397,7 +397,7 @@ enum err work_sync(const struct work *w, struct failure *why)
 
     for (size_t i = 0; w->d->sync && i < w->touched_count && err == OK; i++) {
         int fd = root_open(w->root, w->touched[i].rel, O_RDONLY | O_DIRECTORY);
-        if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) /* it came or went with this transaction */
+        if (fd < 0 && is_gone(errno)) /* it came or went with this transaction */
             continue;
         if (fd < 0 || fsync(fd) != 0)
             err = file_fail(why, errno, w->touched[i].rel, "sync the directory");

@@ -71,9 +71,10 @@ struct file_change {
 
 /* All or nothing, in all roots; changes in any order, one for each path, their undo records are on disk. Synced when it
  * returns OK: content, directories, what is kept (file_apply.c tells the order). An overwritten file keeps owner, group
- * and mode, not its extended attributes; one that was renamed or put back is the very same. A directory that is to go and
- * is not empty stays. ERR_CONFLICT: a path, or what an image is made of, is not what it must be. ERR_CONFLICT,
- * ERR_STORAGE: it has taken itself back, as files_undo() would. ERR_UNKNOWN: it could not, see invariant 3. */
+ * and mode, not its extended attributes; one that was renamed or put back is the very same. ERR_CONFLICT:
+ * a path, or what an image is made of, is not what it must be, or a directory that is to go has something in it, if only
+ * what no list tells of. ERR_CONFLICT, ERR_STORAGE: it has taken itself back, as files_undo() would (which leaves a
+ * directory that somebody else uses). ERR_UNKNOWN: it could not, see invariant 3. */
 enum err files_apply(struct file_disk *d, uint64_t txn, const struct file_change *changes, size_t count,
                      struct failure *why);
 /* Takes back what files_apply() did or began, also after a crash in either; twice is the same as once. Synced. Of a

@@ -9,6 +9,7 @@
 
 #include "txn/file_disk.h"
 
+#include <errno.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -71,6 +72,11 @@ struct seen {
     const char *other; /* SEEN_OTHER, SEEN_BLOCKED: what it is instead, a phrase */
 };
 
+/* Nothing stands there below the root: it went, or somebody put another thing, a link or a mount in its way. */
+static inline bool is_gone(int error)
+{
+    return error == ENOENT || error == ENOTDIR || error == ELOOP || error == EXDEV;
+}
 /* Descriptor below the root, closed by the caller, or -1 with errno. rel: without a slash at its end; empty: the root. */
 int root_open(const struct root *r, struct bytes rel, int flags);
 /* The directory in which rel's last component lies, O_PATH, and that component. -1 with errno. */

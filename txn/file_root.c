@@ -175,9 +175,9 @@ static bool blocked(int error, struct seen *s)
     else if (error == ENOTDIR)
         *s = (struct seen){ .kind = SEEN_BLOCKED, .other = "something else where a directory must be" };
     else if (error == ELOOP)
-        *s = (struct seen){ .kind = SEEN_OTHER, .other = "behind a symbolic link" };
+        *s = (struct seen){ .kind = SEEN_BLOCKED, .other = "behind a symbolic link" };
     else if (error == EXDEV)
-        *s = (struct seen){ .kind = SEEN_OTHER, .other = "on a file system that is mounted below the root" };
+        *s = (struct seen){ .kind = SEEN_BLOCKED, .other = "on a file system that is mounted below the root" };
     else
         return false;
     return true;

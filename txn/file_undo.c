@@ -234,7 +234,7 @@ static enum err set_times(const struct work *w, struct failure *why)
         const struct touched *t = &w->touched[i];
         struct file_times times = file_times_of(t->mtime_ns);
         int fd = t->timed ? root_open(w->root, t->rel, O_RDONLY | O_DIRECTORY) : -1;
-        if (t->timed && fd < 0 && errno != ENOENT && errno != ENOTDIR)
+        if (t->timed && fd < 0 && !is_gone(errno))
             err = file_fail(why, errno, t->rel, "open the directory");
         else if (fd >= 0 && futimens(fd, times.t) != 0 && errno != EPERM)
             err = file_fail(why, errno, t->rel, "set the time of the directory");

@@ -10,6 +10,7 @@
  *     sqlite_undo.c       undo, recovery
  *     sqlite_event.c      events: their ids, reading them, forgetting them
  *     sqlite_file.c       files: what the undo records of a transaction mean on disk
+ *     sqlite_root.c       which directories the paths of files meant
  *     sqlite_read.c       the questions
  *     sqlite_trail.c      the questions about a key's past
  *     sqlite_tidy.c       forgetting old history, checkpoints
@@ -51,10 +52,11 @@ enum query {
     Q_UNDO_ADD, Q_UNDO_BACK, Q_UNDO_DEL, Q_UNDO_DEL_SOME, Q_UNDO_COUNT, Q_UNDO_LIST, Q_UNDO_PREV, Q_UNDO_IMAGES,
     Q_UNDO_FIRST, Q_UNDO_KEYS, Q_UNDO_FILES, Q_UNDO_EVENTS,
     Q_EVENT_ADD, Q_EVENT_OLDEST, Q_EVENT_DEL, Q_EVENT_LIST,
-    Q_TOPIC_ADD, Q_TOPIC_FORGET, Q_TOPIC_GET, Q_TOPIC_LIST,
+    Q_TOPIC_ADD, Q_TOPIC_FORGET, Q_TOPIC_PAGE, Q_TOPIC_DEL, Q_TOPIC_GET, Q_TOPIC_LIST,
     Q_NESTED_ADD, Q_NESTED_DEL_SOME, Q_NESTED_COUNT, Q_NESTED_LIST,
     Q_IDEM_ADD, Q_IDEM_GET, Q_IDEM_OLDEST, Q_IDEM_DEL_SOME,
     Q_META_GET, Q_META_PUT,
+    Q_ROOT_TOUCHED, Q_ROOT_LIST, Q_ROOT_CLEAR, Q_ROOT_ADD,
     Q_GRAFT_PUT, Q_GRAFT_DEL, Q_GRAFT_COUNT, Q_GRAFT_LIST,
     Q_COUNT
 };
@@ -71,6 +73,8 @@ struct ledger {
     uint64_t reach;          /* history is whole for what came after this serial */
     uint64_t event_last;     /* the newest event's id */
     uint64_t event_bytes;    /* what event holds, with EVENT_ROW_BYTES for each */
+    uint64_t topic_mark, topic_mark_us; /* the newest event was topic_mark then; 0: not noted yet */
+    uint64_t topic_reach;    /* topics of which nothing is known any more had their last event up to this one */
 };
 
 /* What a transaction changed beside kv: txn.resources. */
@@ -110,6 +114,8 @@ struct db {
     struct ledger ledger, before; /* before: as it was when the SQLite transaction began */
     int wal_pages;           /* frames in the write-ahead log */
     int checkpoint_at;       /* this many do not wait for a quiet moment */
+    char topic_from[DB_KEY_MAX]; /* topics up to this one have been looked at since they were due */
+    size_t topic_from_len;
     bool full;               /* the disk was full: a checkpoint may help */
     struct place *places;    /* owned; scratch of a commit */
     struct spot *prev;       /* owned; scratch, as many */
@@ -129,6 +135,7 @@ bool db_header_ours(const uint8_t header[DB_HEADER_SIZE]); /* of some release of
 /* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is
  * borrowed until then. An int that is returned is SQLite's code. */
 extern const char db_schema[];
+extern const char db_schema_root[]; /* of format 3, but its first databases have none: made when it is missing */
 extern const char *const db_schema_from[DB_FORMAT]; /* from format i to the next */
 int db_prepare(struct db *db);
 void db_finalize(struct db *db);
@@ -197,6 +204,9 @@ int db_events_give(struct db *db, uint64_t txn, int64_t at_us);
 /* Inside one: at most so many of the oldest, if they have to go. */
 int db_events_forget(struct db *db, size_t budget);
 bool db_events_due(struct db *db);
+/* The same for topics without events: looks at some. */
+int db_topics_forget(struct db *db, size_t budget);
+bool db_topics_due(struct db *db);
 int db_events_ledger(struct db *db); /* what changed since db_begin */
 void read_events(struct db *db, struct store_request *r);
 void read_topics(struct db *db, struct store_request *r);
@@ -218,6 +228,11 @@ void read_file_scan(struct db *db, struct store_request *r);
 void read_file_stat(struct db *db, struct store_request *r, struct bytes path, struct image *out);
 /* txn and parts, each once, rising. False: no memory. Owned by the caller, ids->id freed with free(). */
 bool ids_of(const struct store_request *r, struct ids *ids);
+
+/* sqlite_root.c: at open. The check comes before anything is undone: ERR_STORAGE, a transaction that has to be taken
+ * back changed files in a root that is not given, or elsewhere, now. What is remembered is what this open was given. */
+enum err db_roots_check(struct db *db, const struct store_options *options, struct failure *why);
+enum err db_roots_remember(struct db *db, const struct store_options *options, struct failure *why);
 
 /* sqlite_tidy.c. Between db_begin and db_end: a step of forgetting old history, and old tokens. */
 int db_forget(struct db *db, size_t rows_added, size_t tokens_added, size_t events_added);

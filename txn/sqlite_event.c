@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { EVENT_ROW_BYTES = 40 };
+enum { EVENT_ROW_BYTES = 40, KEEP_MS_MIN = 1000 /* topics without events are not looked at all the time */ };
 
 /* --- at commit --- */
 
@@ -42,6 +42,7 @@ static int event_add(struct db *db, uint64_t txn, int64_t at_us, struct bytes to
     db->ledger.event_bytes += EVENT_ROW_BYTES + topic.len + data.len;
     bind_name(t, 1, topic);
     bind_u64(t, 2, id);
+    bind_u64(t, 3, db->ledger.topic_reach); /* it may have been there before: who read it then is told */
     return db_run(db, Q_TOPIC_ADD);
 }
 
@@ -117,15 +118,85 @@ bool db_events_due(struct db *db)
     return sqlite3_reset(db->query[Q_EVENT_OLDEST]) == SQLITE_OK && id != 0;
 }
 
+/* Topics have no time: what had its last event before the mark had none since the time of the mark. Each time that the
+ * mark has come to the age all topics are looked at, some in a step, and then a new one is set. */
+bool db_topics_due(struct db *db)
+{
+    uint64_t now = (uint64_t)db_now_us(), keep_ms = db->events_ms > KEEP_MS_MIN ? db->events_ms : KEEP_MS_MIN;
+
+    if (db->ledger.event_last == 0 || keep_ms > UINT64_MAX / 2000)
+        return false;
+    return db->ledger.topic_mark_us == 0 || less(now, db->ledger.topic_mark_us) >= 2 * keep_ms * 1000;
+}
+
+static void topics_mark(struct db *db)
+{
+    db->ledger.topic_mark = db->ledger.event_last;
+    db->ledger.topic_mark_us = (uint64_t)db_now_us();
+    db->topic_from_len = 0;
+}
+
+/* Those behind the last ones: the name of the last, and the newest event of those that go. No name: there are none. */
+static int topics_page(struct db *db, size_t count, char end[DB_KEY_MAX], size_t *end_len, uint64_t *reach)
+{
+    sqlite3_stmt *q = db->query[Q_TOPIC_PAGE];
+
+    bind_name(q, 1, bytes_of(db->topic_from, db->topic_from_len));
+    bind_u64(q, 2, db->ledger.topic_mark);
+    bind_u64(q, 3, count);
+    if (sqlite3_step(q) == SQLITE_ROW && sqlite3_column_type(q, 0) != SQLITE_NULL) {
+        struct bytes name = column_bytes(q, 0);
+        CHECK(name.len <= DB_KEY_MAX);
+        memcpy(end, name.data, name.len);
+        *end_len = name.len;
+        *reach = column_u64(q, 1);
+    }
+    return sqlite3_reset(q);
+}
+
+int db_topics_forget(struct db *db, size_t budget)
+{
+    sqlite3_stmt *q = db->query[Q_TOPIC_DEL];
+    char end[DB_KEY_MAX];
+    size_t end_len = 0;
+    uint64_t reach = 0;
+    int code;
+
+    if (!db_topics_due(db))
+        return SQLITE_OK;
+    code = db->ledger.topic_mark_us == 0 ? SQLITE_OK : topics_page(db, budget, end, &end_len, &reach);
+    if (code == SQLITE_OK && end_len == 0)
+        topics_mark(db);
+    if (code != SQLITE_OK || end_len == 0)
+        return code;
+    bind_name(q, 1, bytes_of(db->topic_from, db->topic_from_len));
+    bind_u64(q, 2, db->ledger.topic_mark);
+    bind_name(q, 3, bytes_of(end, end_len));
+    code = reach == 0 ? SQLITE_OK : db_run(db, Q_TOPIC_DEL);
+    if (reach > db->ledger.topic_reach)
+        db->ledger.topic_reach = reach;
+    memcpy(db->topic_from, end, end_len);
+    db->topic_from_len = end_len;
+    return code;
+}
+
+static int ledger_put(struct db *db, const char *name, uint64_t value, uint64_t before)
+{
+    return value == before ? SQLITE_OK : db_meta_put(db, name, value);
+}
+
 int db_events_ledger(struct db *db)
 {
-    int code = SQLITE_OK;
+    const struct ledger *l = &db->ledger, *was = &db->before;
+    int code = ledger_put(db, "event_last", l->event_last, was->event_last);
 
-    if (db->ledger.event_last != db->before.event_last)
-        code = db_meta_put(db, "event_last", db->ledger.event_last);
-    if (code == SQLITE_OK && db->ledger.event_bytes != db->before.event_bytes)
-        code = db_meta_put(db, "event_bytes", db->ledger.event_bytes);
-    return code;
+    if (code == SQLITE_OK)
+        code = ledger_put(db, "event_bytes", l->event_bytes, was->event_bytes);
+    if (code == SQLITE_OK)
+        code = ledger_put(db, "topic_mark", l->topic_mark, was->topic_mark);
+    if (code == SQLITE_OK)
+        code = ledger_put(db, "topic_mark_us", l->topic_mark_us, was->topic_mark_us);
+    return code == SQLITE_OK ? ledger_put(db, "topic_reach", l->topic_reach, was->topic_reach) : code;
 }
 
 /* --- questions --- */
@@ -140,7 +211,7 @@ static bool read_topic(struct store_request *r, sqlite3_stmt *q, struct store_to
     return read_bytes_of(r, q, 0, &topic->name);
 }
 
-/* Also of one that nobody ever told anything of: then it is empty. */
+/* Also of one that is not known: then it is empty. */
 static void read_one_topic(struct db *db, struct store_request *r)
 {
     sqlite3_stmt *q = db->query[Q_TOPIC_GET];
@@ -152,7 +223,8 @@ static void read_one_topic(struct db *db, struct store_request *r)
     if (sqlite3_step(q) == SQLITE_ROW)
         read_topic(r, q, &r->topics[0]);
     else
-        r->topics[0].name = bytes_of(store_request_copy(r, r->key), r->key.len);
+        r->topics[0] = (struct store_topic){ .name = bytes_of(store_request_copy(r, r->key), r->key.len),
+                                             .forgotten = db->ledger.topic_reach };
     r->topic_count = 1;
     read_end(db, r, q);
 }

@@ -274,7 +274,9 @@ static int bring_up_to_date(struct db *db)
     char sql[64];
     int code = ask_u64(db, "PRAGMA user_version", &format);
 
-    if (code != SQLITE_OK || format == DB_FORMAT)
+    if (code == SQLITE_OK && format == DB_FORMAT)
+        return exec(db, db_schema_root);
+    if (code != SQLITE_OK)
         return code;
     snprintf(sql, sizeof sql, "PRAGMA user_version = %d; COMMIT", DB_FORMAT);
     code = exec(db, "BEGIN IMMEDIATE");
@@ -331,6 +333,12 @@ static enum err load_facts(struct db *db, struct failure *why)
         code = db_meta_get(db, "event_last", &l->event_last);
     if (code == SQLITE_OK)
         code = db_meta_get(db, "event_bytes", &l->event_bytes);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "topic_mark", &l->topic_mark);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "topic_mark_us", &l->topic_mark_us);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "topic_reach", &l->topic_reach);
     if (code != SQLITE_OK)
         return db_fail(db, code, "opening", why);
     l->history_stored = l->history_bytes;
@@ -366,7 +374,11 @@ static enum err open_steps(struct db *db, const struct store_options *options, s
     if (err == OK)
         err = db_files_open(db, options, why);
     if (err == OK)
+        err = db_roots_check(db, options, why);
+    if (err == OK)
         err = db_recover(db, &db->facts.undone, why);
+    if (err == OK)
+        err = db_roots_remember(db, options, why);
     if (err == OK)
         db_files_sweep(db);
     if (err == OK && !db_checkpoint(db, SQLITE_CHECKPOINT_TRUNCATE) && db->poison.err != OK)

@@ -48,6 +48,14 @@
     "    lock_wait_us / 1000.0 AS lock_ms, nullif(undoes, 0) AS undoes,\n"                           \
     "    nullif(undone_by, 0) AS undone_by FROM txn;\n"
 
+#define SCHEMA_ROOT                                                                                  \
+    "CREATE TABLE IF NOT EXISTS root (\n"                                                            \
+    "    name TEXT PRIMARY KEY, -- the first component of paths; empty: the standard one\n"          \
+    "    path TEXT NOT NULL     -- of the directory, when graftd was last started\n"                 \
+    ") WITHOUT ROWID;\n"
+
+const char db_schema_root[] = SCHEMA_ROOT;
+
 /* What format 3 added. */
 #define SCHEMA_3                                                                                     \
     "CREATE TABLE head (\n"                                                                          \
@@ -87,7 +95,8 @@
     "CREATE VIEW timers AS SELECT CAST(id AS TEXT) AS id,\n"                                         \
     "    datetime(due_us / 1000000, 'unixepoch') AS due, function, uid, parked FROM timer;\n"        \
     "CREATE VIEW events AS SELECT id, topic, txn, datetime(at_us / 1000000, 'unixepoch') AS at,\n"   \
-    "    CAST(data AS TEXT) AS data FROM event;\n"
+    "    CAST(data AS TEXT) AS data FROM event;\n"                                                        \
+    SCHEMA_ROOT
 
 const char db_schema[] =
     "CREATE TABLE kv (\n"
@@ -236,9 +245,12 @@ static const char *const texts[Q_COUNT] = {
         "SELECT id, at_us, topic, length(CAST(topic AS BLOB)) + length(data) FROM event ORDER BY id LIMIT 1",
     [Q_EVENT_DEL] = "DELETE FROM event WHERE id = ?1",
     [Q_EVENT_LIST] = "SELECT id, txn, at_us, data FROM event WHERE topic = ?1 AND id > ?2 ORDER BY id",
-    [Q_TOPIC_ADD] = "INSERT INTO topic(name, last, count) VALUES(?1, ?2, 1) "
+    [Q_TOPIC_ADD] = "INSERT INTO topic(name, last, forgotten, count) VALUES(?1, ?2, ?3, 1) "
                     "ON CONFLICT(name) DO UPDATE SET last = ?2, count = count + 1",
     [Q_TOPIC_FORGET] = "UPDATE topic SET forgotten = ?2, count = count - 1 WHERE name = ?1",
+    [Q_TOPIC_PAGE] = "SELECT max(name), max(iif(count = 0 AND last <= ?2, last, 0)) FROM "
+                     "(SELECT name, last, count FROM topic WHERE name > ?1 ORDER BY name LIMIT ?3)",
+    [Q_TOPIC_DEL] = "DELETE FROM topic WHERE name > ?1 AND name <= ?3 AND count = 0 AND last <= ?2",
     [Q_TOPIC_GET] = "SELECT " TOPIC_COLUMNS "FROM topic WHERE name = ?1",
     [Q_TOPIC_LIST] = "SELECT " TOPIC_COLUMNS "FROM topic WHERE name >= ?1 ORDER BY name",
     [Q_NESTED_ADD] =
@@ -257,6 +269,15 @@ static const char *const texts[Q_COUNT] = {
                         "(SELECT uid, token FROM idem WHERE at_us <= ?1 ORDER BY at_us LIMIT ?2)",
     [Q_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [Q_META_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+    /* Nothing when no root was ever remembered. */
+    [Q_ROOT_TOUCHED] =
+        "SELECT touched.txn, touched.name, root.path FROM (SELECT DISTINCT txn, "
+        "CAST(iif(instr(key, x'2f') = 0, key, substr(key, 1, instr(key, x'2f') - 1)) AS TEXT) AS name FROM undo "
+        "WHERE resource = 'f' AND txn IN (SELECT id FROM txn WHERE outcome IS NULL AND resources & 2)) AS touched "
+        "LEFT JOIN root ON root.name = touched.name WHERE EXISTS (SELECT 1 FROM root) ORDER BY touched.txn DESC",
+    [Q_ROOT_LIST] = "SELECT name, path FROM root",
+    [Q_ROOT_CLEAR] = "DELETE FROM root",
+    [Q_ROOT_ADD] = "INSERT INTO root(name, path) VALUES(?1, ?2)",
     [Q_GRAFT_PUT] =
         "REPLACE INTO graft(name, version, sha256, size, loaded_by, loaded_us) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [Q_GRAFT_DEL] = "DELETE FROM graft WHERE name = ?1",

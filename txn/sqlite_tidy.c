@@ -22,6 +22,7 @@ enum {
     CHECKPOINT_FORCED = 8192,      /* and when somebody does */
     TOKENS_IDLE = 64,              /* of which each can have a long reply */
     EVENTS_IDLE = 64,              /* of which each can be long */
+    TOPICS_IDLE = 256,             /* looked at */
     FORGET_FILES_MAX = 64,         /* transactions with files that are forgotten in one step */
 };
 
@@ -226,7 +227,8 @@ static bool forget_idle(struct db *db)
     unsigned touched;
     int code = forget_next(db, &txn, &bytes, &serial, &touched);
 
-    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0 && !tokens_due(db) && !db_events_due(db)))
+    if (code != SQLITE_OK || (txn == 0 && db->ledger.forgetting == 0 && !tokens_due(db) && !db_events_due(db) &&
+                              !db_topics_due(db)))
         return false;
     code = db_begin(db);
     if (code == SQLITE_OK)
@@ -235,6 +237,8 @@ static bool forget_idle(struct db *db)
         code = forget_tokens(db, TOKENS_IDLE);
     if (code == SQLITE_OK)
         code = db_events_forget(db, EVENTS_IDLE);
+    if (code == SQLITE_OK)
+        code = db_topics_forget(db, TOPICS_IDLE);
     if (code == SQLITE_OK)
         code = db_events_ledger(db);
     return db_end(db, code, "forgetting old history", &why) == OK;

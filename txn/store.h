@@ -122,7 +122,8 @@ struct store_topic {
     struct bytes name;
     uint64_t first;       /* id of the oldest event that is kept; 0: none is */
     uint64_t last;        /* of the newest that there ever was; 0: there never was any */
-    uint64_t forgotten;   /* events up to this id are no longer kept; 0: all that ever were are */
+    uint64_t forgotten;   /* events up to this id are no longer kept; 0: all that ever were are. A topic of which nothing
+                             is known (any more) has the newest that any such one can have had */
     uint64_t count;       /* kept */
 };
 
@@ -174,7 +175,7 @@ enum {
     STORE_PAIR_MAX = 4096,
     STORE_ROW_MAX = 4096,                /* per request; a larger count_max is taken as this */
     STORE_ANSWER_MAX = 64 * 1024 * 1024, /* bytes of one request's out side. SCAN and LIST stop early and set more */
-    STORE_QUEUE_MAX = 65536,             /* requests submitted and not done; the caller keeps below */
+    STORE_QUEUE_MAX = 4 * 1024 * 1024,   /* requests submitted and not done; the caller keeps below */
     STORE_TOKEN_MAX = 255,               /* bytes */
     STORE_REPLY_MAX = 1024 * 1024,       /* bytes of a reply kept for its token */
     STORE_PAGE_LOOK_MAX = 65536,         /* rows that one LIST or BLAME looks at: then it stops early and sets more */

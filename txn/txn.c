@@ -383,6 +383,8 @@ void txn_undo(struct txn *t, bool row)
     txn_undo_step(t);
 }
 
+bool txn_lingers(const struct txn *t) { return t->spilled > 0 || files_changed(t); }
+
 void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us)
 {
     bool told = t->effect_count > 0 || t->history.undoes != 0 || (t->tale != NULL && t->tale->idem_token.len > 0);

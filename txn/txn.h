@@ -186,6 +186,8 @@ static inline bool txn_retryable(enum err err) { return err == ERR_DEADLOCK; }
  * commit without effects writes no history unless it keeps a reply. An abort with a reason leaves a history row; quiet
  * ones (why NULL) none. */
 void txn_commit(struct txn *t, int64_t now_us, uint64_t cpu_us);
+/* Its commit will keep its locks until it is on disk: it was written early, or changed files. Before it is given away. */
+bool txn_lingers(const struct txn *t);
 void txn_abort(struct txn *t, const struct failure *why, int64_t now_us, uint64_t cpu_us);
 
 /* Drives the machine: takes finished store requests, wakes, fails waits that lasted too long, submits the next batch.

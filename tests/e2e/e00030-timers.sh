@@ -83,6 +83,11 @@ ctl txn redo "$txn" >/dev/null
 expect_match "^$id	armed	" ctl timers
 ctl timer drop "$id" >/dev/null
 
+claim "BLAME id TIMER: who armed it, who dropped it"
+expect 4 sh -c "graftctl blame --timer $id | wc -l"
+expect_match "^$txn	bell.arm	.*	-	bell.note due " sh -c "graftctl blame --timer $id | tail -n 1"
+expect "" ctl blame "$id"
+
 claim "once it has fired, the undo of the arming names the call, and takes it along with --cascade"
 call bell.arm 0 bell.note u fired >/dev/null
 txn=$(graftctl txn list --function arm --count 1 | cut -f1)

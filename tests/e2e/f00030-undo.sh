@@ -29,7 +29,27 @@ call filer.run write s/a ours >/dev/null
 txn=$(last)
 printf theirs >"$files/s/a"
 fail_with CONFLICT ctl txn undo "$txn"
+said "look with BLAME s/a FILE"
 [ "$(cat "$files/s/a")" = theirs ] || fail "their work is lost"
+
+claim "BLAME path FILE: who changed a file"
+expect_match "^$txn	filer.run	.*	4 bytes\$" sh -c "graftctl blame --file s/a --count 1"
+expect "" ctl blame s/a
+exits 2 ctl blame s/a --file s/a
+exits 2 ctl blame
+fail_with BADARG resp BLAME "" FILE
+fail_with ERR resp BLAME s/a FILE TIMER
+
+claim "a directory with a link in it, which no list tells of, does not go"
+call filer.run write linked/a one >/dev/null
+txn=$(last)
+ln -s /nowhere "$files/linked/link"
+fail_with CONFLICT ctl txn undo "$txn"
+said "not empty"
+[ -L "$files/linked/link" ] && [ "$(cat "$files/linked/a")" = one ] || fail "half of it is gone"
+rm "$files/linked/link"
+ctl txn undo "$txn" >/dev/null || fail "cannot undo when the link is gone"
+[ ! -e "$files/linked" ] || fail "the directory is still there"
 
 claim "what later calls built on goes with it, or it stays"
 call filer.run write s/e one >/dev/null

@@ -159,6 +159,8 @@ END
     fail_with NOPERM as 12345 TXN REDO "$transfer"
     as 12346 TXN UNDO "$transfer" >/dev/null || fail "the right to undo is not enough"
     fail_with NOPERM as 12346 BLAME acct:ada
+    fail_with NOPERM as 12346 BLAME some/file FILE
+    fail_with NOPERM as 12346 BLAME 1.1 TIMER
     fail_with NOPERM as 12346 GETAT acct:ada "$transfer"
     stop
 fi

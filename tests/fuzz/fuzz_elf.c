@@ -3,6 +3,7 @@
  * cut. It may refuse or accept, but must not read outside the file (the sanitizer sees to it), and what it accepts
  * must lie where elf.h promises. GRAFTD_TOP: the source tree, else ".".
  */
+#include "tests/fuzz/corpus.h"
 #include "tests/fuzz/elf_bend.h"
 #include "worker/elf.h"
 
@@ -46,17 +47,27 @@ static void use(struct bytes file, const struct elf_plan *plan)
 
 int main(int argc, char **argv)
 {
-    static uint8_t good[FILE_ROOM];
+    static uint8_t built[FILE_ROOM];
     unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : COUNT_DEFAULT;
-    size_t size, accepted = 0;
+    size_t built_size, accepted = 0;
+    struct corpus kept;
     struct elf_plan plan;
 
     alarm(SECONDS_MAX);
     if (argc > 1)
         seed = strtoull(argv[1], NULL, 0) | 1;
     printf("fuzz_elf: seed 0x%llx\n", (unsigned long long)seed);
-    size = build(good);
-    for (unsigned long round = 0; round < count; round++) {
+    built_size = build(built);
+    corpus_open(&kept, "elf", "");
+    for (size_t i = 0; i < kept.count; i++) {
+        struct failure f = { .err = OK };
+        CHECK(elf_check(kept.list[i], &plan, &f) == OK);
+        use(kept.list[i], &plan);
+    }
+    for (unsigned long round = 0; corpus_goes_on(round, count); round++) {
+        size_t pick = draw(2 * kept.count);
+        const uint8_t *good = pick < kept.count ? kept.list[pick].data : built;
+        size_t size = pick < kept.count ? kept.list[pick].len : built_size;
         uint8_t *file = malloc(size); /* on the heap and of its size, so that a step too far is seen */
         struct failure f = { .err = OK };
         size_t n;
@@ -71,6 +82,7 @@ int main(int argc, char **argv)
         }
         free(file);
     }
-    printf("fuzz_elf: %zu of %lu accepted\n", accepted, count);
+    printf("fuzz_elf: %zu were accepted\n", accepted);
+    corpus_close(&kept);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "lib/check.h"
 #include "lib/utf8.h"
 #include "policy/manifest.h"
+#include "tests/fuzz/corpus.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 enum { COUNT_DEFAULT = 100000, INPUT_MAX = 1024, TEXT_MAX = 1 << 20, SECONDS_MAX = 600, MUTATION_MAX = 5 };
 
+static struct corpus kept;
 static uint64_t random_state;
 
 static size_t random_below(size_t n)
@@ -82,10 +84,13 @@ static void mutate_once(char *text, size_t *len)
 static struct bytes make_input(void)
 {
     char text[INPUT_MAX];
-    size_t len = sizeof good;
+    size_t pick = random_below(2 * kept.count);
+    struct bytes from = pick < kept.count ? kept.list[pick] : bytes_of(good, sizeof good);
+    size_t len = from.len;
     char *data;
 
-    memcpy(text, good, len);
+    CHECK(len <= INPUT_MAX);
+    memcpy(text, from.data, len);
     for (size_t n = random_below(MUTATION_MAX); n > 0; n--)
         mutate_once(text, &len);
     data = malloc(len > 0 ? len : 1);
@@ -161,12 +166,16 @@ int main(int argc, char **argv)
     random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
     printf("fuzz_manifest: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
     fflush(stdout);
-    for (uint64_t i = 0; i < count; i++) {
+    corpus_open(&kept, "manifest", "");
+    for (size_t i = 0; i < kept.count; i++)
+        CHECK(check_input(kept.list[i]));
+    for (uint64_t i = 0; corpus_goes_on(i, count); i++) {
         struct bytes in = make_input();
 
         good_count += check_input(in);
         free((void *)(uintptr_t)in.data);
     }
     printf("fuzz_manifest: %llu were manifests\n", (unsigned long long)good_count);
+    corpus_close(&kept);
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "lib/resp.h"
 #include "lib/resp_reply.h"
 #include "lib/value.h"
+#include "tests/fuzz/corpus.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,7 @@ static const struct bytes values[] = {
 static const char tokens[] = "*$+-:_,#%~>=!(\r\n\"'\\x0129 \0\1\2\3\4\5\6\7\377";
 
 static uint64_t random_state;
+static struct corpus kept_requests, kept_replies, kept_values;
 
 static size_t random_below(size_t n)
 {
@@ -106,9 +108,10 @@ static void mutate_once(struct input *in)
     }
 }
 
-static void make_input(struct input *in, const struct bytes *seeds, size_t count)
+static void make_input(struct input *in, const struct bytes *seeds, size_t count, const struct corpus *kept)
 {
-    struct bytes seed = seeds[random_below(count)];
+    size_t pick = random_below(count + kept->count);
+    struct bytes seed = pick < count ? seeds[pick] : kept->list[pick - count];
 
     in->len = 0;
     splice(in, 0, seed.data, seed.len);
@@ -283,6 +286,38 @@ static void check_value(const struct input *input)
     buf_fini(&exact);
 }
 
+/* What is kept is good: none of it is refused. */
+static void check_kept(const struct corpus *kept, read_fn *read)
+{
+    for (size_t i = 0; i < kept->count; i++) {
+        struct input in = { .len = 0 };
+        struct buf seen;
+
+        splice(&in, 0, kept->list[i].data, kept->list[i].len);
+        CHECK(in.len == kept->list[i].len);
+        if (read == NULL) {
+            CHECK(value_valid(kept->list[i]));
+            check_value(&in);
+            continue;
+        }
+        check_split(&in, read);
+        buf_init(&seen, BUF_MAX);
+        read(&in, true, &seen);
+        CHECK(memmem(seen.data + seen.off, buf_len(&seen), err_name(ERR_PROTOCOL), strlen(err_name(ERR_PROTOCOL))) == NULL);
+        buf_fini(&seen);
+    }
+}
+
+static void open_kept(void)
+{
+    corpus_open(&kept_requests, "resp", "request");
+    corpus_open(&kept_replies, "resp", "reply");
+    corpus_open(&kept_values, "resp", "value");
+    check_kept(&kept_requests, read_requests);
+    check_kept(&kept_replies, read_replies);
+    check_kept(&kept_values, NULL);
+}
+
 int main(int argc, char **argv)
 {
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
@@ -293,13 +328,17 @@ int main(int argc, char **argv)
     random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
     printf("fuzz_resp: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
     fflush(stdout);
-    for (uint64_t i = 0; i < count; i++) {
-        make_input(&input, requests, sizeof requests / sizeof requests[0]);
+    open_kept();
+    for (uint64_t i = 0; corpus_goes_on(i, count); i++) {
+        make_input(&input, requests, sizeof requests / sizeof requests[0], &kept_requests);
         check_split(&input, read_requests);
-        make_input(&input, replies, sizeof replies / sizeof replies[0]);
+        make_input(&input, replies, sizeof replies / sizeof replies[0], &kept_replies);
         check_split(&input, read_replies);
-        make_input(&input, values, sizeof values / sizeof values[0]);
+        make_input(&input, values, sizeof values / sizeof values[0], &kept_values);
         check_value(&input);
     }
+    corpus_close(&kept_requests);
+    corpus_close(&kept_replies);
+    corpus_close(&kept_values);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include "lib/check.h"
 #include "lib/value.h"
 #include "lib/wire.h"
+#include "tests/fuzz/corpus.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 
 enum { COUNT_DEFAULT = 20000, INPUT_MAX = 1024, SECONDS_MAX = 600, FRAMES_MAX = 4 };
 
+static struct corpus kept;
 static uint64_t random_state;
 
 static size_t random_below(size_t n)
@@ -117,6 +119,10 @@ static struct bytes make_input(void)
     size_t len;
 
     buf_init(&b, INPUT_MAX);
+    if (random_below(2) == 0) {
+        struct bytes from = kept.list[random_below(kept.count)];
+        CHECK(buf_add(&b, from.data, from.len) == OK);
+    }
     for (size_t n = 1 + random_below(FRAMES_MAX); n > 0; n--) {
         enum err err = messages[random_below(MESSAGES)].make(&b);
 
@@ -160,7 +166,8 @@ static void check_body(uint8_t number, struct bytes body)
         CHECK(!value_valid(bytes_of(done.reply.data, n)));
 }
 
-static void check_input(struct bytes in)
+/* How many bytes are left over. */
+static size_t check_input(struct bytes in)
 {
     struct bytes body;
     uint8_t number;
@@ -173,6 +180,7 @@ static void check_input(struct bytes in)
         check_body(number, body);
         in = bytes_of((const uint8_t *)in.data + used, in.len - used);
     }
+    return in.len;
 }
 
 int main(int argc, char **argv)
@@ -184,11 +192,15 @@ int main(int argc, char **argv)
     random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
     printf("fuzz_wire: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
     fflush(stdout);
-    for (uint64_t i = 0; i < count; i++) {
+    corpus_open(&kept, "wire", "");
+    for (size_t i = 0; i < kept.count; i++)
+        CHECK(check_input(kept.list[i]) == 0);
+    for (uint64_t i = 0; corpus_goes_on(i, count); i++) {
         struct bytes in = make_input();
 
         check_input(in);
         free((void *)(uintptr_t)in.data);
     }
+    corpus_close(&kept);
     return 0;
 }

@@ -283,6 +283,19 @@ static void ask_put(struct client_sim *c, struct words *w)
     ask(c, w, refused ? ASKED_FAILURE : ASKED_CHANGE, id);
 }
 
+/* Of one of the last changes: it may not have taken place, or the timer has fired. */
+static void ask_hush(struct client_sim *c, struct words *w)
+{
+    unsigned count = c->model->op_count, op = count > 0 ? count - 1 - below(c, count < 12 ? count : 12) : 0;
+
+    if (count == 0 || c->model->ops[op].trace != TRACE_CALL || c->model->ops[op].parts <= GRAFT_SIM_TIMER_PART)
+        return;
+    call_words(c, w, FUNCTION_HUSH, false);
+    word(w, "%u", op);
+    word(w, "%u", GRAFT_SIM_TIMER_PART + 4 * below(c, c->model->ops[op].parts / 4));
+    ask(c, w, ASKED_ANYTHING, 0);
+}
+
 static void ask_failure(struct client_sim *c, struct words *w)
 {
     enum graft_sim_function function = FUNCTION_ABORT + below(c, FUNCTION_COUNT - FUNCTION_ABORT);
@@ -515,6 +528,7 @@ static void ask_something(struct client_sim *c)
         ask_transfer, ask_transfer, ask_transfer, ask_audit,   ask_audit, ask_put, ask_put,
         ask_failure,  ask_failure,  ask_set,      ask_set,     ask_add,   ask_add, ask_add,
         ask_other,    ask_reading,  ask_reading,  ask_reading, ask_other, ask_exec, ask_exec, ask_session,
+        ask_hush,     ask_hush,
     };
     struct words w = { .count = 0 };
 

@@ -21,7 +21,7 @@ const char *const graft_sim_functions[FUNCTION_COUNT] = {
     [FUNCTION_PUT] = "put",       [FUNCTION_TWICE] = "twice",   [FUNCTION_ABORT] = "abort",
     [FUNCTION_CODE] = "code",     [FUNCTION_MEMORY] = "memory", [FUNCTION_SPIN] = "spin",
     [FUNCTION_SLEEP] = "sleep",   [FUNCTION_CRASH] = "crash",   [FUNCTION_LIE] = "lie",
-    [FUNCTION_GREEDY] = "greedy",
+    [FUNCTION_GREEDY] = "greedy", [FUNCTION_RING] = "ring",     [FUNCTION_HUSH] = "hush",
 };
 
 const char *const graft_sim_kinds[] = { "good",     "flaky", "refused",  "garbled", "stillborn",
@@ -201,13 +201,44 @@ static void hear_call(struct graft_sim *g, struct bytes body)
     g->state = GRAFT_RUNS;
 }
 
-static void hear_value(struct graft_sim *g, struct bytes body)
+static void put_for_part(struct graft_sim *g, struct buf *said, const char *what, unsigned part, struct bytes value)
+{
+    char key[GRAFT_SIM_KEY_MAX];
+
+    snprintf(key, sizeof key, "%s:%s:%u", what, g->id, part);
+    SAY(KV_PUT, said, .key = bytes_str(key), .value = value);
+}
+
+/* The timer's name; then, whether it was there. */
+static void hear_for_hush(struct graft_sim *g, const struct wire_VALUE *m, struct buf *said)
+{
+    if (g->step == 1 && m->present == 1) {
+        SAY(CANCEL, said, .id = m->value);
+        g->step = 2;
+        return;
+    }
+    if (g->step == 2 && m->present == 1)
+        put_for_part(g, said, "hush", g->parts, bytes_str(g->id));
+    say_status(said, "OK");
+    g->state = GRAFT_IDLE;
+}
+
+static void hear_value(struct graft_sim *g, struct bytes body, struct buf *said)
 {
     struct wire_VALUE m;
     int64_t n = 0;
 
     CHECK(wire_read_VALUE(body, &m));
+    if (g->function == FUNCTION_HUSH) {
+        hear_for_hush(g, &m, said);
+        return;
+    }
     CHECK(m.present == 1);
+    if (g->function >= FUNCTION_PUT) {
+        put_for_part(g, said, "arm", g->arming, m.value);
+        g->state = GRAFT_RUNS;
+        return;
+    }
     CHECK(bytes_to_i64(m.value, &n));
     if (g->function == FUNCTION_GLANCE) {
         g->sum += n;
@@ -243,7 +274,7 @@ static void hear_page(struct graft_sim *g, struct bytes body)
     g->state = GRAFT_RUNS;
 }
 
-static void hear(struct graft_sim *g, struct buf *heard)
+static void hear(struct graft_sim *g, struct buf *heard, struct buf *said)
 {
     uint8_t number;
     struct bytes body;
@@ -253,7 +284,7 @@ static void hear(struct graft_sim *g, struct buf *heard)
     if (number == WIRE_CALL && g->state == GRAFT_IDLE)
         hear_call(g, body);
     else if (number == WIRE_VALUE && g->state == GRAFT_WAITS)
-        hear_value(g, body);
+        hear_value(g, body, said);
     else if (number == WIRE_PAGE && g->state == GRAFT_WAITS)
         hear_page(g, body);
     else
@@ -262,6 +293,23 @@ static void hear(struct graft_sim *g, struct buf *heard)
 }
 
 /* ---- what the functions do ---- */
+
+/* Its name is the answer: see hear_value. */
+static void arm(struct graft_sim *g, struct buf *said, unsigned part)
+{
+    struct buf args;
+    char text[24];
+
+    snprintf(text, sizeof text, "%u", part);
+    buf_init(&args, 256);
+    CHECK(buf_add_u32(&args, 2) == OK);
+    CHECK(buf_add_bytes(&args, bytes_str(g->id)) == OK && buf_add_bytes(&args, bytes_str(text)) == OK);
+    SAY(AFTER, said, .ms = chance_below(g->chance, chance_one_in(g->chance, 2) ? 50 : 5000),
+        .function = bytes_str("bank.ring"), .args = buf_bytes(&args));
+    buf_fini(&args);
+    g->arming = part;
+    g->state = GRAFT_WAITS;
+}
 
 static void put_mark(struct graft_sim *g, struct buf *said, unsigned part)
 {
@@ -277,6 +325,8 @@ static void put_mark(struct graft_sim *g, struct buf *said, unsigned part)
         SAY(FILE_APPEND, said, .path = bytes_str(key), .data = bytes_str(value));
     } else if (part % 4 == GRAFT_SIM_EVENT_PART) {
         SAY(EMIT, said, .topic = bytes_str("op"), .data = bytes_str(g->id));
+    } else if (part % 4 == GRAFT_SIM_TIMER_PART) {
+        arm(g, said, part);
     }
 }
 
@@ -459,6 +509,32 @@ static void run_writing(struct graft_sim *g, struct buf *said)
     }
 }
 
+static void run_ring(struct graft_sim *g, struct buf *said)
+{
+    char data[GRAFT_SIM_KEY_MAX];
+
+    if (g->step++ == 0) {
+        snprintf(data, sizeof data, "%s:%u", g->id, g->parts);
+        SAY(EMIT, said, .topic = bytes_str("ring"), .data = bytes_str(data));
+    } else if (chance_one_in(g->chance, 3)) {
+        g->function = FUNCTION_ABORT + chance_below(g->chance, FUNCTION_GREEDY - FUNCTION_ABORT);
+        fail_somehow(g, said);
+    } else {
+        say_status(said, "OK");
+        g->state = GRAFT_IDLE;
+    }
+}
+
+static void run_hush(struct graft_sim *g, struct buf *said)
+{
+    char key[GRAFT_SIM_KEY_MAX];
+
+    snprintf(key, sizeof key, "arm:%s:%u", g->id, g->parts);
+    SAY(KV_GET, said, .key = bytes_str(key));
+    g->step = 1;
+    g->state = GRAFT_WAITS;
+}
+
 bool graft_sim_can_run(const struct graft_sim *g, const struct buf *heard)
 {
     switch (g->state) {
@@ -481,11 +557,15 @@ void graft_sim_run(struct graft_sim *g, struct buf *heard, struct buf *said)
     else if (g->state == GRAFT_LATE)
         say_late(g, said);
     else if (g->state != GRAFT_RUNS)
-        hear(g, heard);
+        hear(g, heard, said);
     else if (g->function <= FUNCTION_GLANCE)
         run_reading(g, said);
     else if (g->function == FUNCTION_TRANSFER)
         run_transfer(g, said);
+    else if (g->function == FUNCTION_RING)
+        run_ring(g, said);
+    else if (g->function == FUNCTION_HUSH)
+        run_hush(g, said);
     else
         run_writing(g, said);
 }

@@ -5,7 +5,9 @@
  * The object of such a graft is one line of text: "<name> <version> <kind>"; the kind says what is wrong with it. Its
  * functions work on accounts ("acct:<n>", whose sum never changes) and on marks ("op:<id>:<part>", each written by
  * one call alone), so that the state tells which calls took place. With every fourth mark a call adds to a file of its own
- * ("op.<id>" grows by "<part>."), with every fourth it emits an event ("op"), and a transfer adds a line to "ledger".
+ * ("op.<id>" grows by "<part>."), with every fourth it emits an event ("op"), with every fourth it arms a timer, whose
+ * name it writes to "arm:<id>:<part>", and a transfer adds a line to "ledger". The timer's call emits an event ("ring") and
+ * then, now and then, fails.
  */
 #ifndef GRAFTD_TESTS_SIM_GRAFT_SIM_H
 #define GRAFTD_TESTS_SIM_GRAFT_SIM_H
@@ -20,6 +22,8 @@ enum {
     GRAFT_SIM_KEY_MAX = 48,
     GRAFT_SIM_FILE_PART = 1,  /* of four */
     GRAFT_SIM_EVENT_PART = 2, /* the same */
+    GRAFT_SIM_TIMER_PART = 3, /* the same */
+    GRAFT_SIM_TIMER_TRIES = 3,
 };
 #define GRAFT_SIM_LEDGER "ledger"
 
@@ -30,6 +34,8 @@ enum graft_sim_function {
     FUNCTION_TRANSFER, /* moves amount, writes its mark, replies OK */
     FUNCTION_PUT,      /* writes its marks, replies OK */
     FUNCTION_TWICE,    /* the same, then says DONE again, at once, or a word later, and after that nothing any more */
+    FUNCTION_RING,     /* a timer's call. Its arguments: the op that armed it, and the part */
+    FUNCTION_HUSH,     /* cancels that timer, and writes "hush:<id>:<part>" if there was one. Replies OK */
     FUNCTION_ABORT,    /* these write their marks, and then: say no, */
     FUNCTION_CODE,     /* return a number, */
     FUNCTION_MEMORY,   /* run out of memory, */
@@ -64,6 +70,7 @@ struct graft_sim {
     int signal_number;
     /* the call */
     unsigned function, step, parts;
+    unsigned arming; /* the part with which a timer is being armed */
     char id[24], from[GRAFT_SIM_KEY_MAX], to[GRAFT_SIM_KEY_MAX];
     int64_t amount, balance[2];
     bool known[2];

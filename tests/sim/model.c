@@ -1,5 +1,7 @@
 #include "tests/sim/model.h"
 
+#include "txn/timer_image.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -156,22 +158,98 @@ static void judge_ledger(struct model *m, const struct disk *d, unsigned id, boo
         model_wrong(m, "transfer %u has %u lines in the ledger", id, lines);
 }
 
-/* Each event was told by an op that took place, and all of them were. */
-static void judge_events(struct model *m, const struct disk *d, const unsigned *expected)
-{
-    static unsigned told[MODEL_OPS_MAX];
-    uint64_t id, last = 0;
+/* By each op: events of its own, and how often each of its timers rang. */
+struct telling {
+    unsigned told[MODEL_OPS_MAX], rung[MODEL_OPS_MAX][GRAFT_SIM_PARTS_MAX];
+};
 
-    memset(told, 0, sizeof told);
+/* "12" by op 12 itself, "12:3" by the timer of its part 3. */
+static bool count_event(struct model *m, struct telling *t, struct bytes data)
+{
+    const char *colon = data.len == 0 ? NULL : memchr(data.data, ':', data.len);
+    size_t head = colon == NULL ? data.len : (size_t)(colon - (const char *)data.data);
+    uint64_t id, part = 0;
+
+    if (!bytes_to_u64(bytes_of(data.data, head), &id) || id >= m->op_count)
+        return false;
+    if (colon != NULL && (!bytes_to_u64(bytes_of(colon + 1, data.len - head - 1), &part) || part >= m->ops[id].parts ||
+                          part % 4 != GRAFT_SIM_TIMER_PART))
+        return false;
+    if (colon == NULL)
+        t->told[id]++;
+    else
+        t->rung[id][part]++;
+    return true;
+}
+
+static const struct telling *count_events(struct model *m, const struct disk *d)
+{
+    static struct telling t;
+    uint64_t last = 0;
+
+    memset(&t, 0, sizeof t);
     for (size_t i = 0; i < disk_event_count(d); i++) {
         const struct store_event *e = disk_event(d, i);
-        if (!bytes_to_u64(e->data, &id) || id >= m->op_count || e->id <= last) {
+        if (e->id <= last || !count_event(m, &t, e->data))
             model_wrong(m, "event %" PRIu64 " is not what anybody emitted", e->id);
-            return;
-        }
         last = e->id;
-        told[id]++;
     }
+    return &t;
+}
+
+static struct image of_part(const struct disk *d, const char *what, unsigned id, unsigned part)
+{
+    char key[GRAFT_SIM_KEY_MAX];
+
+    return disk_get(d, bytes_of(key, (size_t)snprintf(key, sizeof key, "%s:%u:%u", what, id, part)));
+}
+
+static void judge_stored(struct model *m, struct bytes image, unsigned id, unsigned part, bool quiet)
+{
+    struct timer t;
+
+    if (!timer_image_read(image, &t))
+        model_wrong(m, "the timer of op %u, part %u, is damaged", id, part);
+    else if (t.tries > GRAFT_SIM_TIMER_TRIES || t.parked != (t.tries == GRAFT_SIM_TIMER_TRIES))
+        model_wrong(m, "the timer of op %u, part %u, was tried %u times and is %sparked", id, part, (unsigned)t.tries,
+                    t.parked ? "" : "not ");
+    else if (quiet && !t.parked)
+        model_wrong(m, "the timer of op %u, part %u, never fires", id, part);
+}
+
+struct left { /* by timers */
+    size_t keys, stored;
+};
+
+/* Fired once, or cancelled, or stored; never any of them if the op did not take place. */
+static void judge_timer(struct model *m, const struct disk *d, unsigned id, unsigned part, bool present, unsigned rung,
+                        bool quiet, struct left *left)
+{
+    struct image name = of_part(d, "arm", id, part), hush = of_part(d, "hush", id, part), stored = { 0 };
+
+    if (name.present)
+        stored = disk_timer(d, name.value);
+    if (name.present != present || rung + hush.present + stored.present != present)
+        model_wrong(m,
+                    "the timer of op %u, part %u, which %s, is%s named, fired %u times, was%s cancelled, is%s stored",
+                    id, part, present ? "took place" : "did not take place", name.present ? "" : " not", rung,
+                    hush.present ? "" : " not", stored.present ? "" : " not");
+    if (stored.present)
+        judge_stored(m, stored.value, id, part, quiet);
+    left->keys += (size_t)name.present + hush.present;
+    left->stored += stored.present;
+}
+
+static void judge_timers(struct model *m, const struct disk *d, unsigned id, bool present, const struct telling *t,
+                         bool quiet, struct left *left)
+{
+    for (unsigned part = GRAFT_SIM_TIMER_PART; part < m->ops[id].parts; part += 4)
+        judge_timer(m, d, id, part, present, t->rung[id][part], quiet, left);
+}
+
+/* Each event was told by an op that took place, and all of them were. */
+static void judge_events(struct model *m, const unsigned *told, const unsigned *expected)
+{
     for (unsigned i = 0; i < m->op_count; i++)
         if (told[i] != expected[i])
             model_wrong(m, "op %u told %u events, and what took place makes %u", i, told[i], expected[i]);
@@ -200,8 +278,10 @@ static void judge_op(struct model *m, unsigned id, bool present)
         model_wrong(m, "op %u was shown by a reply, and is not on disk", id);
 }
 
-void model_judge(struct model *m, const struct disk *d)
+void model_judge(struct model *m, const struct disk *d, bool quiet)
 {
+    const struct telling *telling = count_events(m, d);
+    struct left left = { 0 };
     int64_t balance[GRAFT_SIM_ACCOUNTS], counters[MODEL_COUNTERS];
     char key[GRAFT_SIM_KEY_MAX];
     static unsigned events[MODEL_OPS_MAX];
@@ -222,6 +302,8 @@ void model_judge(struct model *m, const struct disk *d)
         judge_op(m, i, present);
         if (op->trace == TRACE_CALL)
             files += judge_file(m, d, i, present);
+        if (op->trace == TRACE_CALL)
+            judge_timers(m, d, i, present, telling, quiet, &left);
         if (op->trace == TRACE_TRANSFER)
             judge_ledger(m, d, i, present);
         events[i] = op->trace == TRACE_CALL && present ? (op->parts + 3 - GRAFT_SIM_EVENT_PART) / 4 : 0;
@@ -237,10 +319,13 @@ void model_judge(struct model *m, const struct disk *d)
         if (found != balance[i])
             model_wrong(m, "account %u holds %" PRId64 ", and what took place makes %" PRId64, i, found, balance[i]);
     }
-    judge_events(m, d, events);
+    judge_events(m, telling->told, events);
+    if (disk_timer_count(d) != left.stored)
+        model_wrong(m, "the disk holds %zu timers, and %zu are known", disk_timer_count(d), left.stored);
     if (file_mem_count(disk_files(d)) != files || file_mem_stage_count(disk_files(d)) != 0)
         model_wrong(m, "there are %zu files and %zu on their way, and what took place makes %zu",
                     file_mem_count(disk_files(d)), file_mem_stage_count(disk_files(d)), files);
+    keys += left.keys;
     if (disk_key_count(d) != keys)
         model_wrong(m, "the disk holds %zu keys, and what took place makes %zu", disk_key_count(d), keys);
 }

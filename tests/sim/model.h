@@ -2,7 +2,7 @@
  * What must be true of the state, whatever happened: a serial map of who was told what.
  *
  * Each change that a client asks for leaves traces that it alone can leave: marks ("op:<id>:<part>"), if a graft makes
- * them a file and events, a bit of a counter ("ctr:<n>"), and with a transfer the balance of two accounts and a line. So the state tells which changes took place,
+ * them a file, events and timers, a bit of a counter ("ctr:<n>"), and with a transfer the balance of two accounts and a line. So the state tells which changes took place,
  * and
  *
  *     T1, T2  what a reply shows has taken place, also after a crash
@@ -10,6 +10,9 @@
  *     T6      the sum of all accounts is the same in every reply; what was answered before a question was asked shows
  *             in its answer
  *     T7      what was answered OK is there; each of the others is there whole or not at all
+ *
+ * Of a timer that a change has armed one thing is true: it has fired once, or it was cancelled, or it is stored; and in
+ * the end, when it is stored, it was tried as often as the policy says and is parked.
  */
 #ifndef GRAFTD_TESTS_SIM_MODEL_H
 #define GRAFTD_TESTS_SIM_MODEL_H
@@ -60,7 +63,8 @@ void model_answer(struct model *m, int op, enum fate fate);
 /* A reply to what was asked at that time shows a mark of it, or that there is none. */
 void model_shows(struct model *m, int op, bool present, uint64_t asked);
 void model_shows_counter(struct model *m, unsigned counter, int64_t value, uint64_t asked);
-/* The disk, when nothing is under way any more. */
-void model_judge(struct model *m, const struct disk *d);
+/* The disk, when nothing is under way any more. quiet: nor can anything happen any more, so each timer that is left is
+ * parked. */
+void model_judge(struct model *m, const struct disk *d, bool quiet);
 
 #endif

@@ -9,8 +9,8 @@
  *
  * Every run is fixed by its seed. One that fails prints it; `sim SEED` repeats it, with SIM_VERBOSE=1 the daemon's log,
  * too. Then the canaries: runs in which the world breaks a promise of its own must fail (store: a committed effect
- * never reaches the disk; port: a reply is sent twice). They run without words, and alone with SIM_CANARY=store or
- * port.
+ * never reaches the disk; timer: one that has fired stays stored; port: a reply is sent twice). They run without words,
+ * and alone with SIM_CANARY=store, timer or port.
  *
  * Linked from tests/sim/{sim,port_sim,graft_sim,client_sim,model,store_mem}.c, graftd/libgraftd.a, txn/libtxn.a,
  * policy/libpolicy.a and lib/libbase.a; no libuv and no SQLite is in it.
@@ -51,7 +51,7 @@ enum {
     SECONDS_MAX = 3600,
 };
 
-enum canary { CANARY_NONE, CANARY_STORE, CANARY_PORT };
+enum canary { CANARY_NONE, CANARY_STORE, CANARY_TIMER, CANARY_PORT };
 enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN };
 
 /* The engine, and a canary in front of it. */
@@ -59,7 +59,7 @@ struct store_sim {
     struct store store; /* first */
     struct store *inner;
     struct chance *chance;
-    bool forgetful;
+    bool (*forgets)(const struct store_effect *e); /* NULL: nothing */
     struct store_entry *entries; /* owned; of the commit that was falsified */
     struct store_effect *effects;
 };
@@ -74,6 +74,7 @@ struct world {
     struct store_sim store;
     struct port_timer *lock_timer, *drain_timer;
     bool ready, loaded, ended, closing_clients, leaving, stopped, poisoned;
+    bool bad_disk, quiet; /* quiet: whatever could still happen has */
     struct client_sim clients[CLIENTS];
     unsigned client_count; /* connected so far */
     enum canary canary;
@@ -85,8 +86,9 @@ static char directory[64];
 /* ---- the store ---- */
 
 static bool is_mark(const struct store_effect *e) { return bytes_start_with(e->key, bytes_str("op:")); }
+static bool is_timer_gone(const struct store_effect *e) { return e->resource == RESOURCE_TIMER && !e->after.present; }
 
-/* Leaves out the marks of the last transaction of a commit. */
+/* Leaves out what is to be forgotten of the last transaction of a commit. */
 static void falsify(struct store_sim *s, struct store_request *r)
 {
     struct store_entry *last;
@@ -100,8 +102,15 @@ static void falsify(struct store_sim *s, struct store_request *r)
     last = &s->entries[r->entry_count - 1];
     s->effects = calloc(last->effect_count, sizeof *s->effects);
     for (size_t i = 0; i < last->effect_count; i++)
-        if (!is_mark(&last->effects[i]))
+        if (!s->forgets(&last->effects[i]))
             s->effects[kept++] = last->effects[i];
+    if (kept == last->effect_count) { /* nothing of it: another commit will do */
+        free(s->entries);
+        free(s->effects);
+        s->entries = NULL;
+        s->effects = NULL;
+        return;
+    }
     last->effects = s->effects;
     last->effect_count = kept;
     r->entries = s->entries;
@@ -111,7 +120,7 @@ static void store_submit(struct store *store, struct store_request *r)
 {
     struct store_sim *s = (struct store_sim *)(void *)store;
 
-    if (s->forgetful && r->kind == STORE_COMMIT && chance_one_in(s->chance, 8))
+    if (s->forgets != NULL && r->kind == STORE_COMMIT && chance_one_in(s->chance, 8))
         falsify(s, r);
     s->inner->ops->submit(s->inner, r);
 }
@@ -263,20 +272,21 @@ static void open_store(struct world *w)
     if (tiny)
         w->core.txns->locks.warm_max = 2;
     store_mem_set_delay(w->store.inner, 1 + chance_below(&w->chance, 6));
-    w->store.forgetful = w->canary == CANARY_STORE;
+    w->store.forgets = w->canary == CANARY_STORE ? is_mark : w->canary == CANARY_TIMER ? is_timer_gone : NULL;
 }
 
+#define TIMERS "timers tries 3 backoff 5ms\n" /* GRAFT_SIM_TIMER_TRIES */
 #define RESOURCES "allow read write file \"*\"; allow emit \"*\"; allow timer \"*\"\n"
 
 static void open_policy(struct world *w)
 {
     static const char *const policies[] = {
-        "limit lock-wait 50ms queue 4 drain 1s\ntxn spill 64K\n"
-        "graft default { limit cpu 20ms wall 100ms effects 30\n workers min 1 max 3\n allow read write kv \"*\"\n " RESOURCES " }\n",
-        "limit lock-wait 5s drain 200ms\ntxn spill 64K\n"
-        "graft default { limit cpu 5ms wall 50ms effects 20\n workers min 2 max 2\n worker fresh call\n allow read write kv \"*\"\n " RESOURCES " }\n",
-        "limit queue 64 drain 10s\n"
-        "graft default { limit cpu 50ms wall 1s effects 39\n workers min 1 max 8\n allow read write kv \"*\"\n " RESOURCES " }\n",
+        "limit lock-wait 50ms queue 4 drain 1s\ntxn spill 64K\n" TIMERS
+        "graft default { limit cpu 20ms wall 100ms effects 36\n workers min 1 max 3\n allow read write kv \"*\"\n " RESOURCES " }\n",
+        "limit lock-wait 5s drain 200ms\ntxn spill 64K\n" TIMERS
+        "graft default { limit cpu 5ms wall 50ms effects 26\n workers min 2 max 2\n worker fresh call\n allow read write kv \"*\"\n " RESOURCES " }\n",
+        "limit queue 64 drain 10s\n" TIMERS
+        "graft default { limit cpu 50ms wall 1s effects 45\n workers min 1 max 8\n allow read write kv \"*\"\n " RESOURCES " }\n",
     };
     const char *text = policies[chance_below(&w->chance, 3)];
     struct buf errors;
@@ -305,7 +315,7 @@ static void boot(struct world *w)
     list_init(&w->core.calls);
     list_init(&w->core.clients);
     list_init(&w->core.sessions);
-    w->ready = w->loaded = w->ended = w->closing_clients = w->leaving = w->stopped = w->poisoned = false;
+    w->ready = w->loaded = w->ended = w->closing_clients = w->leaving = w->stopped = w->poisoned = w->bad_disk = w->quiet = false;
     w->client_count = 0;
     port->tick = tick;
     port->tick_owner = w;
@@ -430,12 +440,13 @@ static bool moment_has_come(struct world *w, enum ending ending)
 static void live(struct world *w, enum ending ending)
 {
     unsigned clients = 1 + chance_below(&w->chance, CLIENTS), step = 0, end = 50 + chance_below(&w->chance, 2500);
-    bool going = true, bad_disk = chance_one_in(&w->chance, 4);
+    bool going = true;
 
+    w->bad_disk = chance_one_in(&w->chance, 4);
     for (; going && !w->stopped && !wrong(w) && step < STEPS_MAX; step++) {
         if (w->client_count < clients && (w->client_count == 0 || chance_one_in(&w->chance, 50)))
             connect_one(w);
-        if (bad_disk && chance_one_in(&w->chance, 300))
+        if (w->bad_disk && chance_one_in(&w->chance, 300))
             disk_fails(w);
         if (step >= end && !w->ended && (step == end + CRASH_STEPS_MAX || moment_has_come(w, ending))) {
             w->ended = true;
@@ -492,6 +503,7 @@ static void check_silence(struct world *w)
                     w->core.client_count, (unsigned long long)s.open);
     if (!wrong(w) && !w->core.draining)
         check_grafts(w);
+    w->quiet = !w->core.draining && !w->bad_disk; /* timers that could not be read wait for the next life */
 }
 
 /* What recovery makes of the disk. */
@@ -500,7 +512,7 @@ static void judge_disk(struct world *w)
     struct store *s = store_mem_open(w->disk);
 
     s->ops->close(s);
-    model_judge(&w->model, w->disk);
+    model_judge(&w->model, w->disk, w->quiet);
 }
 
 static void run_life(struct world *w)
@@ -567,6 +579,11 @@ static bool run_canary(enum canary canary, const char *name, uint64_t seed)
     return false;
 }
 
+static const struct {
+    enum canary canary;
+    const char *name;
+} canaries[] = { { CANARY_STORE, "store" }, { CANARY_TIMER, "timer" }, { CANARY_PORT, "port" } };
+
 static void last_words(int signum)
 {
     char text[96];
@@ -615,10 +632,9 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(directory) != NULL);
     for (uint64_t i = 0; canary == NULL && i < count; i++)
         good &= run_seed(seed + i, CANARY_NONE);
-    if (all && (canary == NULL || strcmp(canary, "port") != 0))
-        good &= run_canary(CANARY_STORE, "store", seed);
-    if (all && (canary == NULL || strcmp(canary, "store") != 0))
-        good &= run_canary(CANARY_PORT, "port", seed);
+    for (size_t i = 0; i < sizeof canaries / sizeof canaries[0]; i++)
+        if (all && (canary == NULL || strcmp(canary, canaries[i].name) == 0))
+            good &= run_canary(canaries[i].canary, canaries[i].name, seed);
     remove_directory();
     if (canary == NULL)
         printf("sim: seeds %llu to %llu %s\n", (unsigned long long)seed, (unsigned long long)(seed + count - 1),

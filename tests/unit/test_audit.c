@@ -427,6 +427,24 @@ static void the_end_is_what_was_noted_so_far(void **state)
     assert_int_equal(tail_count, 2);
 }
 
+static void who_asks_while_the_disk_refuses_is_answered(void **state)
+{
+    struct rlimit old, small;
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    small = old;
+    small.rlim_cur = 10;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    tail_count = 0;
+    note("lost"); /* the writer is at work, and will fail */
+    assert_int_equal(audit_tail(the_log, 1, tail_done, &tail_count), OK);
+    settle();
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(tail_count, 1);
+}
+
 static void a_line_that_is_cut_by_the_window_is_left_out(void **state)
 {
     static const char text[] = "first\nsecond\nthird\n";
@@ -461,6 +479,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_waits_is_written_at_the_end, begin, end),
         cmocka_unit_test_setup_teardown(what_is_no_file_of_ours_is_refused, begin, end),
         cmocka_unit_test_setup_teardown(the_end_is_what_was_noted_so_far, begin, end),
+        cmocka_unit_test_setup_teardown(who_asks_while_the_disk_refuses_is_answered, begin, end),
         cmocka_unit_test_setup_teardown(a_line_that_is_cut_by_the_window_is_left_out, begin, end),
     };
 

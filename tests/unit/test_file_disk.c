@@ -26,6 +26,8 @@ static char events[EVENTS_MAX][EVENT_MAX];
 static size_t event_count;
 static void (*meddle)(void); /* called once, when the notes for an undo are written and nothing is touched yet */
 
+static void (*meddle_late)(void); /* called once, when something is about to go: it was looked at */
+
 int __real_renameat(int from, const char *name, int to, const char *new_name);
 int __real_renameat2(int from, const char *name, int to, const char *new_name, unsigned flags);
 int __real_fsync(int fd);
@@ -59,7 +61,13 @@ int __wrap_renameat(int from, const char *name, int to, const char *new_name)
 
 int __wrap_renameat2(int from, const char *name, int to, const char *new_name, unsigned flags)
 {
+    void (*now)(void) = meddle_late;
+
     event("rename", to, new_name);
+    if (strncmp(new_name, "old.", 4) == 0 && now != NULL) {
+        meddle_late = NULL;
+        now();
+    }
     return __real_renameat2(from, name, to, new_name, flags);
 }
 
@@ -76,7 +84,7 @@ static int setup(void **state)
     (void)state;
     disk_kit_init(&kit);
     memset(&why, 0, sizeof why);
-    meddle = NULL;
+    meddle = meddle_late = NULL;
     event_count = 0;
     disk_kit_put(&kit, "a", "first file", 0640);
     disk_kit_put(&kit, "b", "second", 0600);
@@ -752,6 +760,13 @@ static void meddle_with_directory(void)
     disk_kit_put(&kit, "d", "a file now", 0666);
 }
 
+static void meddle_with_link(void)
+{
+    nftw(disk_kit_real(&kit, "d"), disk_kit_rm, 16, FTW_DEPTH | FTW_PHYS);
+    disk_kit_put(&kit, "elsewhere/new", "by somebody else", 0666);
+    assert_int_equal(symlink("elsewhere", disk_kit_real(&kit, "d")), 0);
+}
+
 static void assert_conflict(void (*change)(void), void (*by)(void), const char *path, const char *text)
 {
     disk_kit_begin(&kit, 7);
@@ -782,6 +797,14 @@ static void what_changes_in_the_last_moment_is_a_conflict(void **state)
     assert_conflict(change_remove, meddle_with_a, "a", "by somebody else");
     assert_conflict(change_new, meddle_with_new, "new", "by somebody else");
     assert_conflict(change_below, meddle_with_directory, "d", "a file now");
+}
+
+/* A link in the place of a directory is no directory that could not be opened: what was there has gone. */
+static void a_directory_that_becomes_a_link_is_a_conflict(void **state)
+{
+    (void)state;
+    disk_kit_dir(&kit, "elsewhere");
+    assert_conflict(change_below, meddle_with_link, "elsewhere/new", "by somebody else");
 }
 
 static void what_changed_before_is_a_conflict(void **state)
@@ -846,10 +869,58 @@ static void a_directory_that_somebody_uses_stays(void **state)
     assert_false(exists("n/m") || exists(".graftd/7"));
     disk_kit_begin(&kit, 8);
     disk_kit_remove(&kit, "n/");
-    assert_int_equal(apply(), OK);
+    assert_int_equal(apply(), ERR_CONFLICT);
+    assert_says("not empty");
     assert_text("n/theirs", "by somebody else");
     files_end(kit.disk, 8);
     assert_false(exists(".graftd/8"));
+}
+
+/* What no listing tells of. */
+static void fill_with_links_and_devices(void)
+{
+    link_to("/etc/passwd", "n/link");
+    assert_int_equal(mkfifo(disk_kit_real(&kit, "n/fifo"), 0600), 0);
+    if (mknod(disk_kit_real(&kit, "n/device"), S_IFCHR | 0666, 0) != 0) /* 0:0 is anybody's to make */
+        print_message("no device: %s\n", strerror(errno));
+}
+
+static void assert_filled(void)
+{
+    struct stat st;
+
+    assert_int_equal(lstat(disk_kit_real(&kit, "n/link"), &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(lstat(disk_kit_real(&kit, "n/fifo"), &st), 0);
+    assert_false(exists(".graftd/8"));
+    unlink(disk_kit_real(&kit, "n/link"));
+    unlink(disk_kit_real(&kit, "n/fifo"));
+    unlink(disk_kit_real(&kit, "n/device"));
+}
+
+static void a_directory_with_links_and_devices_is_never_carried_away(void **state)
+{
+    void (*const when[])(void) = { NULL, fill_with_links_and_devices };
+
+    (void)state;
+    disk_kit_write(&kit, "n/new", "new content");
+    assert_applied();
+    fill_with_links_and_devices();
+    assert_int_equal(undo(), OK);
+    assert_filled();
+    for (size_t i = 0; i < 3; i++) { /* before it begins, when it is planned, when it was looked at */
+        disk_kit_begin(&kit, 8);
+        disk_kit_remove(&kit, "n/");
+        if (i == 0)
+            fill_with_links_and_devices();
+        meddle = when[i == 1];
+        meddle_late = when[i == 2];
+        assert_int_equal(apply(), ERR_CONFLICT);
+        assert_says("not empty");
+        assert_true(meddle == NULL && meddle_late == NULL);
+        files_end(kit.disk, 8);
+        assert_filled();
+    }
 }
 
 static void damaged_notes_are_told(void **state)
@@ -1042,10 +1113,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(stage_files_are_continued_and_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sweep_drops_the_rest, setup, teardown),
         cmocka_unit_test_setup_teardown(what_changes_in_the_last_moment_is_a_conflict, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_directory_that_becomes_a_link_is_a_conflict, setup, teardown),
         cmocka_unit_test_setup_teardown(what_changed_before_is_a_conflict, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undo_never_touches_what_is_not_ours, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undo_cuts_only_what_was_appended, setup, teardown),
         cmocka_unit_test_setup_teardown(a_directory_that_somebody_uses_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_directory_with_links_and_devices_is_never_carried_away, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_notes_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undo_of_what_never_began_drops_its_stage_files, setup, teardown),
         cmocka_unit_test_setup_teardown(an_undo_of_what_ended_changes_nothing, setup, teardown),

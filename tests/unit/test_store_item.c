@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -860,6 +861,54 @@ static void old_events_are_forgotten_and_that_is_known(void **state)
     assert_int_equal(topic_of(w, "even").forgotten, 300);
 }
 
+static size_t topic_count(struct world *w)
+{
+    struct store_request r = { .kind = STORE_TOPICS, .count_max = STORE_ROW_MAX };
+    size_t n;
+
+    ask_ok(w, &r);
+    n = r.topic_count;
+    store_request_fini(&r);
+    return n;
+}
+
+/* In steps, and whoever read one of them before and comes back is told. */
+static void topics_without_events_are_forgotten_after_twice_the_time(void **state)
+{
+    enum { TOPICS = 600 };
+    struct world *w = *state;
+    const char *path = kit_path(&w->kit, "graftd.db");
+    int64_t now = (int64_t)time(NULL) * 1000000;
+    char topic[16];
+
+    for (uint64_t n = 1; n <= TOPICS; n++) {
+        snprintf(topic, sizeof topic, "t%03u", (unsigned)n);
+        tell(w, n, topic, "x", 1000000);
+    }
+    reopen_keeping(w, 3600 * 1000, UINT64_MAX, UINT64_MAX);
+    while (topic_of(w, "t600").count > 0)
+        usleep(20000);
+    tell(w, TOPICS + 1, "young", "x", now);
+    shut(w);
+    assert_int_equal(select_number(path, "SELECT value FROM meta WHERE name = 'topic_mark'"), TOPICS);
+    must_open(w);
+    usleep(100000);
+    assert_int_equal(topic_count(w), TOPICS + 1); /* not yet */
+    shut(w);
+    change_database(path, "UPDATE meta SET value = value - 7300000000 WHERE name = 'topic_mark_us'");
+    must_open(w);
+    while (topic_count(w) > 1)
+        usleep(20000);
+    assert_int_equal(topic_of(w, "young").count, 1);
+    assert_int_equal(topic_of(w, "young").forgotten, 0);
+    assert_int_equal(topic_of(w, "t005").forgotten, TOPICS);
+    assert_int_equal(topic_of(w, "t005").last, 0);
+    reopen(w);
+    tell(w, TOPICS + 2, "t005", "again", now);
+    assert_string_equal(told(w, "t005", 0, 9), "602:again ");
+    assert_int_equal(topic_of(w, "t005").forgotten, TOPICS);
+}
+
 static void too_many_events_are_forgotten_from_the_oldest(void **state)
 {
     struct world *w = *state;
@@ -992,6 +1041,113 @@ static void files_that_cannot_go_back_stop_the_store_and_keep_it_closed(void **s
     w->kit.store = NULL;
 }
 
+/* A root of this name beside the standard one, from the next open on; NULL: none. */
+static void give_root(struct world *w, const char *name, const char *directory)
+{
+    static struct file_root root;
+    static char path[512];
+
+    snprintf(path, sizeof path, "%s/%s", w->kit.directory, directory);
+    assert_true(mkdir(path, 0755) == 0 || errno == EEXIST);
+    root = (struct file_root){ name, path };
+    w->kit.options.roots = &root;
+    w->kit.options.root_count = name != NULL;
+}
+
+static void must_refuse(struct world *w, const char *const parts[4])
+{
+    struct failure why = { 0 };
+
+    assert_int_equal(kit_open(&w->kit, &why), ERR_STORAGE);
+    w->kit.store = NULL;
+    for (size_t i = 0; i < 4; i++)
+        if (strstr(why.text, parts[i]) == NULL)
+            fail_msg("no \"%s\" in: %s", parts[i], why.text);
+}
+
+static bool outside_holds(struct world *w, const char *name, const char *text)
+{
+    char content[64];
+    int fd = open(kit_path(&w->kit, name), O_RDONLY);
+    ssize_t n = fd < 0 ? -1 : read(fd, content, sizeof content);
+
+    if (fd >= 0)
+        close(fd);
+    return (n < 0) == (text == NULL) && (text == NULL || bytes_equal(bytes_of(content, (size_t)n), bytes_str(text)));
+}
+
+/* T10: where the undo would look is not where the change was made. */
+static void what_changed_files_waits_for_the_root_in_which_it_did(void **state)
+{
+    struct world *w = *state;
+    struct store_effect e;
+
+    shut(w);
+    give_root(w, "extra", "x");
+    must_open(w);
+    e = wrote(w, 7, "extra/a", 1, "one");
+    store(w, 7, NULL, 0, &e, 1);
+    assert_int_equal(apply(w, 7), OK);
+    assert_true(outside_holds(w, "x/a", "one"));
+    shut(w);
+    give_root(w, NULL, "x");
+    must_refuse(w, (const char *[]){ "transaction 7 ", "\"extra\"", kit_path(&w->kit, "x"), "put root extra" });
+    must_refuse(w, (const char *[]){ "transaction 7 ", "\"extra\"", kit_path(&w->kit, "x"), "no longer" });
+    give_root(w, "extra", "y");
+    must_refuse(w, (const char *[]){ "transaction 7 ", kit_path(&w->kit, "x"), kit_path(&w->kit, "y"), "again" });
+    assert_true(outside_holds(w, "x/a", "one"));
+    give_root(w, "extra", "x");
+    must_open(w);
+    assert_int_equal(facts(w)->undone, 1);
+    assert_true(outside_holds(w, "x/a", NULL));
+    shut(w);
+    give_root(w, NULL, "x"); /* nothing needs it any more */
+    must_open(w);
+}
+
+static void what_changed_files_of_the_standard_root_is_not_looked_for_in_a_new_one(void **state)
+{
+    struct world *w = *state;
+    struct store_effect e[] = { made_directory("extra/"), wrote(w, 7, "extra/a", 1, "one") };
+
+    store(w, 7, NULL, 0, e, 2);
+    assert_int_equal(apply(w, 7), OK);
+    shut(w);
+    give_root(w, "extra", "x");
+    must_refuse(w, (const char *[]){ "transaction 7 ", "\"extra\"", kit_path(&w->kit, "x"), "out of the policy" });
+    assert_true(file_holds(w, "extra/a", "one"));
+    give_root(w, NULL, "x");
+    must_open(w);
+    assert_false(has_directory(w, "extra"));
+    shut(w);
+    give_root(w, "extra", "x");
+    must_open(w);
+    e[1] = wrote(w, 8, "extra/a", 1, "two");
+    commit_files(w, 8, &e[1], 1);
+    shut(w);
+    give_root(w, "extra", "y"); /* what ended waits for nothing */
+    must_open(w);
+}
+
+/* Format 3 as its first databases were: they are not asked, and remember from then on. */
+static void a_database_that_remembers_no_roots_learns_them(void **state)
+{
+    struct world *w = *state;
+    struct store_effect e;
+
+    shut(w);
+    change_database(kit_path(&w->kit, "graftd.db"), "DROP TABLE root");
+    give_root(w, "extra", "x");
+    must_open(w);
+    e = wrote(w, 7, "extra/a", 1, "one");
+    store(w, 7, NULL, 0, &e, 1);
+    shut(w);
+    give_root(w, NULL, "x");
+    must_refuse(w, (const char *[]){ "transaction 7 ", "\"extra\"", kit_path(&w->kit, "x"), "put root extra" });
+    give_root(w, "extra", "x");
+    must_open(w);
+}
+
 static void a_backup_has_events_and_timers_and_leaves_files_alone(void **state)
 {
     struct world *w = *state;
@@ -1081,11 +1237,15 @@ int main(void)
         BOTH(files_have_their_past_and_their_dependents),
         BOTH(parts_are_applied_rising_and_undone_falling),
         REAL(old_events_are_forgotten_and_that_is_known),
+        REAL(topics_without_events_are_forgotten_after_twice_the_time),
         REAL(too_many_events_are_forgotten_from_the_oldest),
         REAL(sqlite3_reads_timers_events_and_changes),
         REAL(what_was_kept_of_files_and_trails_goes_with_the_history),
         REAL(what_is_kept_of_files_counts_as_history),
         REAL(files_that_cannot_go_back_stop_the_store_and_keep_it_closed),
+        REAL(what_changed_files_waits_for_the_root_in_which_it_did),
+        REAL(what_changed_files_of_the_standard_root_is_not_looked_for_in_a_new_one),
+        REAL(a_database_that_remembers_no_roots_learns_them),
         REAL(an_earlier_release_s_database_gets_the_new_resources),
         REAL(a_backup_has_events_and_timers_and_leaves_files_alone),
     };
