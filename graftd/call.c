@@ -7,10 +7,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct state call_states[] = {
     [QUEUED] = { "queued", STATE_BIT(FETCHING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
-    [FETCHING] = { "fetching", STATE_BIT(RUNNING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
+    [FETCHING] = { "fetching", STATE_BIT(SENT) | STATE_BIT(RUNNING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
+    [SENT] = { "sent", STATE_BIT(RUNNING) | STATE_BIT(ABORTING) },
     [RUNNING] = { "running", STATE_BIT(COMMITTING) | STATE_BIT(ABORTING) | STATE_BIT(DONE) },
     [COMMITTING] = { "committing", STATE_BIT(DONE) },
     [ABORTING] = { "aborting", STATE_BIT(DONE) | STATE_BIT(QUEUED) },
@@ -23,7 +25,7 @@ static bool is_nested(const struct call *c) { return c->hold != &c->own; }
 
 uint64_t call_measure(struct call *c)
 {
-    uint64_t us = c->core->port->ops->process_cpu_us(worker_process(c->worker)) - c->cpu_before_us + c->children_cpu_us;
+    uint64_t us = seat_used_us(&c->seat) + c->children_cpu_us;
 
     return c->child != NULL && c->child->state == RUNNING ? us + call_measure(c->child) : us;
 }
@@ -83,17 +85,17 @@ static void call_finish(struct call *c, const struct failure *why)
 
 static void call_queue(struct call *c);
 
-/* It was the victim of a deadlock (T6), or lost its worker before anything came of it, and is undone: runs anew, unseen,
- * within the deadline that it had. */
+/* It is undone: as the victim of a deadlock (T6), because it was taken back, or because it lost its worker before anything
+ * came of it. Runs anew, unseen, within the deadline that it had. */
 static void call_again(struct call *c)
 {
     struct port *port = c->core->port;
     int64_t now = port_now_ms(port);
 
     c->retrying = c->tainted = c->child_ended = c->timer_taken = false;
-    c->attempts += !c->bereft;
+    c->attempts += c->why.err == ERR_DEADLOCK;
+    c->core->stats.retries += c->bereft || c->why.err == ERR_DEADLOCK;
     c->bereft = false;
-    c->core->stats.retries++;
     failure_clear(&c->why);
     buf_clear(&c->reply);
     buf_clear(&c->child_answer);
@@ -104,7 +106,8 @@ static void call_again(struct call *c)
     c->fetched = 0;
     c->children_cpu_us = 0;
     call_move(c, QUEUED);
-    port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
+    if (c->wall_end_ms != 0)
+        port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
     call_queue(c);
 }
 
@@ -126,21 +129,20 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
     call_finish(c, &told);
 }
 
-/* ran: it has run graft code, and is never used again (W4). */
-static void let_worker_go(struct call *c, bool ran)
+/* asked: it was sent the call; one that has run it is never used again (W4). */
+static void let_worker_go(struct call *c, bool asked)
 {
-    worker_wait_cancel(&c->wait);
     c->core->port->ops->timer_stop(c->timer);
     call_nest_drop(c);
-    if (c->worker == NULL)
+    if (c->seat.worker == NULL || !asked) {
+        seat_leave(&c->seat);
         return;
-    if (ran) {
-        c->cpu_us = call_measure(c);
-        worker_kill(&c->worker, c->why.text, c->why.err == ERR_ABORTED);
-    } else {
-        worker_give(&c->worker); /* it never saw the call */
     }
+    c->cpu_us = call_measure(c);
+    seat_drop(&c->seat, c->why.text, c->why.err == ERR_ABORTED);
 }
+
+static bool was_asked(const struct call *c) { return c->state == SENT || c->state == RUNNING || c->tainted; }
 
 /* Whose transaction it is learns how it went. */
 static void call_tell_end(struct call *c, const struct failure *why)
@@ -174,11 +176,11 @@ void call_abort(struct call *c)
 {
     struct port *port = c->core->port;
     struct failure told = { 0 };
-    bool entered = c->txn_id != 0, ran = c->state == RUNNING || c->tainted;
+    bool entered = c->txn_id != 0, asked = was_asked(c);
 
     CHECK(c->why.err != OK);
     call_move(c, ABORTING); /* first: what a worker's return sets free may try to end this call, too */
-    let_worker_go(c, ran);
+    let_worker_go(c, asked);
     if (entered && is_nested(c)) {
         call_roll_back(c);
     } else if (entered) {
@@ -190,14 +192,24 @@ void call_abort(struct call *c)
     }
 }
 
+void call_unsend(struct call *c)
+{
+    struct port *port = c->core->port;
+
+    call_move(c, ABORTING);
+    c->retrying = true;
+    port->ops->timer_stop(c->timer);
+    txn_abort(c->own.txn, NULL, port->ops->wall_us(port), 0);
+}
+
 /* Its holder gives the whole transaction up. */
 void call_discard(struct call *c)
 {
-    bool ran = c->state == RUNNING || c->tainted;
+    bool asked = was_asked(c);
 
     fail(&c->why, ERR_KILLED, "was ended with the transaction that it was part of");
     call_move(c, DONE);
-    let_worker_go(c, ran);
+    let_worker_go(c, asked);
     if (c->txn_id != 0) {
         call_tell_end(c, &c->why);
         hold_leave(c->hold, &c->frame);
@@ -253,13 +265,13 @@ void call_commit(struct call *c)
     if (is_nested(c)) {
         call_tell_end(c, &fine);
         hold_leave(c->hold, &c->frame);
-        worker_give(&c->worker);
+        seat_end(&c->seat);
         call_finish(c, &fine);
         return;
     }
     lingers = txn_lingers(c->own.txn);
     call_end_txn(c);
-    worker_give(&c->worker);
+    seat_end(&c->seat);
     if (!lingers)
         c->events->decided(c->owner);
 }
@@ -273,7 +285,7 @@ static void call_woken(void *call)
     if (c->state == FETCHING)
         call_fetch(c);
     else if (c->state == RUNNING)
-        c->core->port->ops->process_resume(worker_process(c->worker));
+        c->core->port->ops->process_resume(seat_process(&c->seat));
     else if (c->state == ABORTING)
         call_roll_back(c);
 }
@@ -329,52 +341,68 @@ static enum err call_enter_txn(struct call *c)
     return OK;
 }
 
-static void call_with_worker(struct call *c, struct worker *w)
+void call_head(struct call *c)
 {
-    struct core *core = c->core;
-    int64_t now = port_now_ms(core->port), end = now + (int64_t)grant_limits(c->graft->grant)->wall_ms;
+    int64_t now = port_now_ms(c->core->port), end = now + (int64_t)grant_limits(c->graft->grant)->wall_ms;
 
-    c->worker = w;
-    c->heard = false;
-    worker_use(w, &call_worker_events, c);
-    c->host.worker = worker_process(w);
-    call_move(c, FETCHING);
     if (c->wall_end_ms == 0 || end < c->wall_end_ms) {
         c->wall_begin_ms = now;
         c->wall_end_ms = end;
         c->wall_limit_ms = grant_limits(c->graft->grant)->wall_ms;
     }
+}
+
+static void call_seated(struct call *c)
+{
+    c->heard = false;
+    c->host.worker = seat_process(&c->seat);
+    call_move(c, FETCHING);
+    if (seat_is_head(&c->seat))
+        call_head(c);
     if (call_enter_txn(c) != OK) {
         call_abort(c);
         return;
     }
-    if (c->request.key_count > 0)
-        core->port->ops->timer_start(c->timer, (uint64_t)(c->wall_end_ms > now ? c->wall_end_ms - now : 0));
     call_fetch(c);
 }
 
-static void worker_granted(struct worker_wait *wait, struct worker *w)
-{
-    call_with_worker(list_entry(wait, struct call, wait), w);
-}
+static void seat_granted(struct seat *s) { call_seated(list_entry(s, struct call, seat)); }
 
-static void worker_refused(struct worker_wait *wait, const struct failure *why)
+static void seat_refused(struct seat *s, const struct failure *why)
 {
-    struct call *c = list_entry(wait, struct call, wait);
+    struct call *c = list_entry(s, struct call, seat);
 
     fail(&c->why, why->err, "cannot run: %s", why->text);
     call_abort(c);
 }
 
+static void seat_begins(struct seat *s)
+{
+    struct call *c = list_entry(s, struct call, seat);
+
+    call_head(c);
+    call_run(c);
+}
+
+static void seat_taken_back(struct seat *s) { call_unsend(list_entry(s, struct call, seat)); }
+
+static const struct seat_events seat_events = {
+    .granted = seat_granted,
+    .refused = seat_refused,
+    .begins = seat_begins,
+    .taken_back = seat_taken_back,
+    .message = call_heard,
+    .died = call_lost_worker,
+};
+
 static void call_queue(struct call *c)
 {
-    struct worker *w;
     enum err err;
 
     c->txn_id = 0;
-    err = worker_take(c->graft->pool, &c->wait, &w, &c->why);
+    err = seat_take(c->graft->pool, &c->seat, &c->why);
     if (err == OK)
-        call_with_worker(c, w);
+        call_seated(c);
     else if (err != ERR_WAIT)
         call_abort(c);
 }
@@ -400,12 +428,12 @@ static struct call *call_new(struct core *core, const struct call_request *reque
         .function = &request->graft->manifest.functions[request->function],
         .request = *request,
         .who = *request->who,
-        .wait = { .granted = worker_granted, .refused = worker_refused, .urgent = request->hold != NULL },
+        .seat = { .events = &seat_events, .urgent = request->hold != NULL },
         .begun_us = core->port->ops->wall_us(core->port),
         .cpu_limit_ms = lower(limits->cpu_ms, request->timeout_ms),
     };
     c->hold = request->hold != NULL ? request->hold : &c->own;
-    snprintf(c->label, sizeof c->label, "%s.%s", c->graft->name, c->function->name);
+    stpcpy(stpcpy(stpcpy(c->label, c->graft->name), "."), c->function->name);
     c->host = (struct hostcall_context){
         .audit = core->audit,
         .port = core->port,
@@ -432,14 +460,13 @@ enum err call_begin(struct core *core, const struct call_request *request, const
                     void *owner, struct call **out, struct failure *why)
 {
     struct call *c = call_new(core, request, events, owner);
-    struct worker *w;
     enum err err;
 
     if (c == NULL)
         return fail(why, ERR_NOMEM, "no memory for another call");
     err = call_check_keys(c);
     if (err == OK)
-        err = worker_take(c->graft->pool, &c->wait, &w, &c->why);
+        err = seat_take(c->graft->pool, &c->seat, &c->why);
     if (err != OK && err != ERR_WAIT) {
         fail(why, err, "%s %s", c->label, c->why.text);
         graft_hold(c->graft);
@@ -459,7 +486,7 @@ enum err call_begin(struct core *core, const struct call_request *request, const
         core->port->ops->timer_start(c->timer, request->timeout_ms);
     }
     if (err == OK)
-        call_with_worker(c, w);
+        call_seated(c);
     return OK;
 }
 

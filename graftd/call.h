@@ -1,19 +1,24 @@
 /*
  * One call, from arrival to exactly one reply.
  *
- *     QUEUED → FETCHING → RUNNING → COMMITTING → DONE
- *        ├────────┼──────────┼────→ ABORTING ───→ DONE, or QUEUED again: after a deadlock, or when somebody killed its worker
- *        └────────┴──────────┴──────────────────→ DONE, when its holder drops it (call_discard)
+ *     QUEUED → FETCHING → SENT → RUNNING → COMMITTING → DONE
+ *        │        ├───────────────↗│
+ *        ├────────┼────────┼───────┼────→ ABORTING ───→ DONE, or QUEUED again: after a deadlock, when it was
+ *        │        │                │                      taken back, or when somebody killed its worker
+ *        └────────┴────────────────┴──────────────────→ DONE, when its holder drops it (call_discard)
  *
  *     QUEUED      waits for a worker
  *     FETCHING    has a worker; locks the declared keys, in one order, and reads their values
+ *     SENT        the worker was sent it, and runs another before it
  *     RUNNING     the graft runs; host calls come and go; its deadlines tick
  *     COMMITTING  the run went well, the worker is given back, the transaction is in a batch; a nested call is DONE at once
  *     ABORTING    something failed; the worker that ran it is dead to us, the transaction is being undone
  *
  * The first failure wins. Replies, deadlines, kills and deaths only record what happened and run the machine (W3). A
  * failed call is undone before its error is told (T3). A call takes its worker before its locks: so whoever holds a lock
- * also has what it needs to finish, and waiting for a lock never hides waiting for a worker.
+ * also has what it needs to finish, and waiting for a lock never hides waiting for a worker. Only a call with a
+ * transaction of its own is SENT, and only while the one that runs before it does not wait: as soon as that one does, is
+ * slow or fails, the call is taken back (see super.h). It has done nothing yet: its locks go, and it begins anew, unseen.
  */
 #ifndef GRAFTD_CALL_H
 #define GRAFTD_CALL_H

@@ -14,14 +14,15 @@
 #include "lib/state.h"
 
 /* What is true in a state:
- *                worker   txn     deadline timer
- *     QUEUED     no       no      only with a TIMEOUT
- *     FETCHING   yes      open    runs
- *     RUNNING    yes      open    runs
+ *                worker       txn     deadline timer
+ *     QUEUED     no           no      only with a TIMEOUT, or when it begins again
+ *     FETCHING   the head     open    runs while it waits          or behind one, and then does not wait
+ *     SENT       behind one   open    as when it was QUEUED        its own transaction, without effects
+ *     RUNNING    the head     open    runs
  *     COMMITTING no       given   stopped
  *     ABORTING   no       given   stopped        nested: still the holder's, being taken back to the mark
  *     DONE       no       no      freed */
-enum call_state { QUEUED, FETCHING, RUNNING, COMMITTING, ABORTING, DONE };
+enum call_state { QUEUED, FETCHING, SENT, RUNNING, COMMITTING, ABORTING, DONE };
 
 enum {
     LABEL_MAX = 2 * MANIFEST_NAME_MAX + 2,
@@ -37,9 +38,8 @@ struct call {
     const struct manifest_function *function;
     struct call_request request;
     struct principal who;
-    struct worker *worker;
+    struct seat seat;
     bool tainted; /* the worker spoke before it was asked: not one to give back */
-    struct worker_wait wait;
     struct hold own, *hold; /* hold: own, or whose transaction this call is nested in */
     struct hold_frame frame;
     uint64_t txn_id;
@@ -49,9 +49,9 @@ struct call {
     int64_t begun_us;
     int64_t wall_begin_ms, wall_end_ms; /* monotonic; end 0: no deadline yet */
     uint64_t wall_limit_ms, cpu_limit_ms;
-    uint64_t cpu_before_us, cpu_us;
+    uint64_t cpu_us;
     unsigned attempts; /* begun again so often, after it lost a deadlock */
-    bool retrying;     /* ABORTING, and then from the beginning */
+    bool retrying;     /* ABORTING, and then from the beginning: after that, or because it was taken back */
     bool heard;        /* this worker has said something */
     bool bereft;       /* its worker was killed from outside before it was heard: as if it had not begun, but once only */
     bool bereft_once;
@@ -72,6 +72,8 @@ struct call {
 void call_move(struct call *c, enum call_state next);
 void call_abort(struct call *c);  /* c->why says why */
 void call_commit(struct call *c); /* the run went well, the reply is there */
+void call_head(struct call *c);   /* its worker is its own now: the wall limit of its grant begins */
+void call_unsend(struct call *c); /* it was sent behind another, or was to be, and has no worker any more: from the beginning */
 uint64_t call_measure(struct call *c); /* CPU time so far, nested calls included, microseconds */
 
 /* call_key.c */
@@ -80,7 +82,9 @@ enum err call_sort_keys(struct call *c);
 void call_fetch(struct call *c);
 
 /* call_run.c */
-extern const struct worker_events call_worker_events;
+bool call_heard(struct seat *seat, uint8_t number, struct bytes body); /* see seat_events */
+void call_lost_worker(struct seat *seat, const char *why, bool outside);
+void call_run(struct call *c);  /* RUNNING, from now on */
 void call_watch_deadlines(struct call *c);
 
 /* call_nest.c */

@@ -106,8 +106,8 @@ static enum err send_call(struct call *c)
         port->ops->random(port, seed, sizeof seed);
         err = wire_add_CALL(&frame, &m);
         if (err == OK)
-            err = port->ops->process_send(worker_process(c->worker), buf_bytes(&frame));
-        if (err != OK)
+            err = seat_send(&c->seat, buf_bytes(&frame));
+        if (err != OK && err != ERR_WAIT)
             err = cannot_send(c, err, "keys and arguments");
     }
     buf_fini(&keys);
@@ -128,6 +128,25 @@ static enum err take_timer(struct call *c)
     return err == ERR_ABSENT ? fail(&c->why, err, "was not called: its timer is gone") : err;
 }
 
+/* Behind another nobody waits. */
+static void call_waits(struct call *c)
+{
+    int64_t left = c->wall_end_ms - port_now_ms(c->core->port);
+
+    if (seat_is_head(&c->seat)) {
+        c->core->port->ops->timer_start(c->timer, (uint64_t)(left > 0 ? left : 0));
+        return;
+    }
+    seat_rather_alone(&c->seat);
+    call_unsend(c);
+}
+
+static void call_refuses(struct call *c, enum err err)
+{
+    fail(&c->why, err, "%s", err_sentence(err));
+    call_abort(c);
+}
+
 void call_fetch(struct call *c)
 {
     enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
@@ -146,13 +165,11 @@ void call_fetch(struct call *c)
     if (err == OK)
         err = send_call(c);
     if (err == ERR_WAIT)
-        return;
-    if (err != OK) {
-        fail(&c->why, err, "%s", err_sentence(err));
-        call_abort(c);
-        return;
-    }
-    c->cpu_before_us = c->core->port->ops->process_cpu_us(worker_process(c->worker));
-    call_move(c, RUNNING);
-    call_watch_deadlines(c);
+        call_waits(c);
+    else if (err != OK)
+        call_refuses(c, err);
+    else if (seat_is_head(&c->seat))
+        call_run(c);
+    else
+        call_move(c, SENT);
 }

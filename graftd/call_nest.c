@@ -38,7 +38,7 @@ static void child_done(void *owner, const struct failure *why, struct bytes valu
     else if (wire_add_RESULT(&c->child_answer, &m) != OK)
         fail(&c->why, ERR_NOMEM, "called another graft, and there is no memory for its answer");
     if (!c->starting_child)
-        c->core->port->ops->process_resume(worker_process(c->worker));
+        c->core->port->ops->process_resume(seat_process(&c->seat));
 }
 
 static const struct call_events child_events = { .decided = child_decided, .done = child_done };
@@ -86,7 +86,7 @@ static void send_answer(struct call *c)
 {
     c->child_ended = false;
     if (c->why.err == OK &&
-        c->core->port->ops->process_send(worker_process(c->worker), buf_bytes(&c->child_answer)) != OK)
+        c->core->port->ops->process_send(seat_process(&c->seat), buf_bytes(&c->child_answer)) != OK)
         fail(&c->why, ERR_NOMEM, "called another graft, and there is no memory for its answer");
     buf_fini(&c->child_answer);
     if (c->why.err != OK)

@@ -36,6 +36,8 @@ static void run_ended(struct call *c, struct bytes body)
     if (!wire_read_DONE(body, &m) || m.how > DONE_CODE ||
         (m.how == DONE_REPLIED && m.reply.len > 0 && !value_valid(m.reply))) {
         fail(&c->why, ERR_CRASHED, "sent a malformed DONE");
+    } else if (m.txn != c->txn_id) {
+        fail(&c->why, ERR_CRASHED, "said that another call had ended");
     } else if (m.how == DONE_REPLIED) {
         if (buf_add(&c->reply, m.reply.data, m.reply.len) != OK)
             fail(&c->why, ERR_NOMEM, "replied, but there is no memory to pass it on");
@@ -51,10 +53,24 @@ static void run_ended(struct call *c, struct bytes body)
         call_abort(c);
 }
 
-static bool worker_said(void *owner, uint8_t number, struct bytes body)
+/* What has to wait lets nobody else wait for it. */
+static bool call_asked(struct call *c, uint8_t number, struct bytes body)
 {
-    struct call *c = owner;
     enum err err;
+
+    if (number == WIRE_GRAFT_CALL)
+        return call_nest(c, body);
+    err = hostcall_do(&c->host, number, body, &c->why);
+    if (err != OK && err != ERR_WAIT) {
+        fail(&c->why, err, "%s", err_sentence(err));
+        call_abort(c);
+    }
+    return err != ERR_WAIT;
+}
+
+bool call_heard(struct seat *seat, uint8_t number, struct bytes body)
+{
+    struct call *c = list_entry(seat, struct call, seat);
 
     c->heard = true;
     if (c->state != RUNNING) {
@@ -63,37 +79,28 @@ static bool worker_said(void *owner, uint8_t number, struct bytes body)
         call_abort(c);
         return true;
     }
-    if (number == WIRE_GRAFT_CALL)
-        return call_nest(c, body);
     if (number == WIRE_DONE) {
         run_ended(c, body);
         return true;
     }
-    err = hostcall_do(&c->host, number, body, &c->why);
-    if (err == ERR_WAIT)
-        return false;
-    if (err != OK) {
-        fail(&c->why, err, "%s", err_sentence(err));
-        call_abort(c);
-    }
-    return true;
+    if (call_asked(c, number, body))
+        return true;
+    seat_waits(seat);
+    return false;
 }
 
-static void worker_died(void *owner, const char *why, bool outside)
+void call_lost_worker(struct seat *seat, const char *why, bool outside)
 {
-    struct call *c = owner;
+    struct call *c = list_entry(seat, struct call, seat);
 
     if (c->state == RUNNING)
         c->cpu_us = call_measure(c);
-    c->worker = NULL;
     c->bereft = outside && !c->heard && !c->bereft_once;
     c->bereft_once |= c->bereft;
     if (!blame_memory(c))
         fail(&c->why, ERR_CRASHED, "%s", why);
     call_abort(c);
 }
-
-const struct worker_events call_worker_events = { worker_said, worker_died };
 
 /* A call that has used half of its CPU time, or much, gives way to those that have not (W6). */
 static uint64_t slow_at_us(const struct call *c)
@@ -103,14 +110,12 @@ static uint64_t slow_at_us(const struct call *c)
     return (half_ms < SLOW_CPU_MS_MAX ? half_ms : SLOW_CPU_MS_MAX) * 1000;
 }
 
-/* Both deadlines: the timer is set to the earliest moment at which one of them can have passed (W3). */
-void call_watch_deadlines(struct call *c)
+static void watch_deadlines(struct call *c)
 {
     int64_t now = port_now_ms(c->core->port), left = c->wall_end_ms - now;
     uint64_t cpu_left_ms;
 
     if (c->state == RUNNING) {
-        c->cpu_us = call_measure(c);
         cpu_left_ms = c->cpu_us >= c->cpu_limit_ms * 1000 ? 0 : (c->cpu_limit_ms * 1000 - c->cpu_us + 999) / 1000;
         if (cpu_left_ms == 0) {
             snprintf(c->host.facts, sizeof c->host.facts, "cpu_ms=%" PRIu64 " limit_ms=%" PRIu64, c->cpu_us / 1000,
@@ -120,7 +125,7 @@ void call_watch_deadlines(struct call *c)
             return;
         }
         if (c->cpu_us >= slow_at_us(c))
-            worker_slow(c->worker);
+            seat_slow(&c->seat);
         else if (cpu_left_ms > (slow_at_us(c) - c->cpu_us + 999) / 1000)
             cpu_left_ms = (slow_at_us(c) - c->cpu_us + 999) / 1000;
         if ((int64_t)cpu_left_ms < left)
@@ -130,10 +135,26 @@ void call_watch_deadlines(struct call *c)
         snprintf(c->host.facts, sizeof c->host.facts, "wall_ms=%" PRIi64 " limit_ms=%" PRIu64, now - c->wall_begin_ms,
                  c->wall_limit_ms);
         fail(&c->why, ERR_TIMEOUT,
-             c->state == QUEUED ? "waited its %" PRIu64 " ms for a free worker" : "took its %" PRIu64 " ms of time",
+             c->state == QUEUED || c->state == SENT ? "waited its %" PRIu64 " ms for a free worker"
+                                                    : "took its %" PRIu64 " ms of time",
              c->wall_limit_ms);
         call_abort(c);
         return;
     }
     c->core->port->ops->timer_start(c->timer, (uint64_t)left);
+}
+
+/* Both deadlines: the timer is set to the earliest moment at which one of them can have passed (W3). */
+void call_watch_deadlines(struct call *c)
+{
+    if (c->state == RUNNING)
+        c->cpu_us = call_measure(c);
+    watch_deadlines(c);
+}
+
+void call_run(struct call *c)
+{
+    call_move(c, RUNNING);
+    c->cpu_us = 0;
+    watch_deadlines(c);
 }

@@ -62,6 +62,7 @@ static void info_calls(struct core *core, struct buf *b)
 static void info_grafts(struct core *core, struct buf *b)
 {
     struct super_stats s;
+    uint64_t taken = 0;
 
     super_stats(core->super, &s);
     buf_addf(b, "grafts:%zu\r\n", registry_count(core->registry));
@@ -70,6 +71,9 @@ static void info_grafts(struct core *core, struct buf *b)
              "\r\n",
              s.workers, s.forked, s.killed, s.died);
     buf_addf(b, "workers_slowed:%" PRIu64 "\r\n", s.slowed);
+    for (int reason = 0; reason < TAKEN_COUNT; reason++)
+        taken += s.taken_back[reason];
+    buf_addf(b, "calls_behind:%" PRIu64 "\r\ncalls_taken_back:%" PRIu64 "\r\n", s.behind, taken);
     buf_addf(b, "sandbox:%s\r\nsandbox_daemon:%s\r\n", super_walls(core->super), jail_daemon_walls());
 }
 

@@ -33,8 +33,8 @@ struct port_uv {
     uint8_t pool[RANDOM_POOL];
     size_t pool_left;
     bool tick_wanted;
-    int working; /* pieces of work on other threads */
-    struct flush *flushes;
+    int working;                          /* pieces of work on other threads */
+    struct flush *flushes, **flushes_end; /* in the order in which they were asked for */
     size_t signal_count;
     struct port_signal {
         uv_signal_t handle;
@@ -103,8 +103,19 @@ void flush_soon(struct port *p, struct flush *f)
     if (f->queued)
         return;
     f->queued = true;
-    f->next = real(p)->flushes;
-    real(p)->flushes = f;
+    f->next = NULL;
+    *real(p)->flushes_end = f;
+    real(p)->flushes_end = &f->next;
+}
+
+static void flush_out(struct port_uv *p, struct flush **at)
+{
+    struct flush *f = *at;
+
+    *at = f->next;
+    if (f->next == NULL)
+        p->flushes_end = at;
+    f->queued = false;
 }
 
 void flush_cancel(struct port *p, struct flush *f)
@@ -113,10 +124,9 @@ void flush_cancel(struct port *p, struct flush *f)
         return;
     for (struct flush **at = &real(p)->flushes; *at != NULL; at = &(*at)->next)
         if (*at == f) {
-            *at = f->next;
-            break;
+            flush_out(real(p), at);
+            return;
         }
-    f->queued = false;
 }
 
 static void before_sleep(uv_prepare_t *handle)
@@ -130,8 +140,7 @@ static void before_sleep(uv_prepare_t *handle)
         p->base.tick(p->base.tick_owner);
     }
     while ((f = p->flushes) != NULL) {
-        p->flushes = f->next;
-        f->queued = false;
+        flush_out(p, &p->flushes);
         f->run(f);
     }
     if (p->tick_wanted)
@@ -358,6 +367,7 @@ enum err port_uv_new(const char *worker_program, const struct layer_rules *layer
         return fail(why, ERR_NOMEM, "the event loop cannot be set up: out of descriptors or memory");
     }
     p->base.ops = &port_uv_ops;
+    p->flushes_end = &p->flushes;
     p->worker_program = worker_program;
     p->layers = layers;
     CHECK(uv_prepare_init(&p->loop, &p->prepare) == 0);

@@ -34,7 +34,8 @@ enum {
     IN_MAX = WIRE_FRAME_MAX + 4 + IN_CHUNK,
     OUT_MAX = 2 * WIRE_FRAME_MAX,
     SLOW_NICE = 10, /* about a tenth of the CPU beside one that is not slowed */
-    CHANNEL_FD = 3, /* the child's end, as the worker program expects it */
+    OWED_MAX = 64 * 1024, /* bytes; a worker is not heard while more is not sent: calls that wait in it are less */
+    CHANNEL_FD = 3,       /* the child's end, as the worker program expects it */
 };
 
 enum kind { ZYGOTE, TEMPLATE, WORKER };
@@ -53,6 +54,7 @@ struct port_process {
     struct flush flush;
     struct buf in, out;
     bool held, killed, deaf; /* held: the owner could not take a message; deaf: the channel has ended */
+    bool blocked;            /* the socket took no more */
     bool buried;             /* the obituary is written */
     bool in_message;         /* the owner is being called */
     size_t in_hand;          /* bytes of the message that the owner is being given */
@@ -100,23 +102,24 @@ static void bury(struct port_process *p)
 static bool may_speak(const struct port_process *p) { return !p->killed || p->kind != WORKER; }
 
 /* An honest worker waits for its answer before it says more; what another says meanwhile waits, so that it cannot make
- * the daemon hold more than one answer for it. The dead are heard to their end. */
+ * the daemon hold more for it than one large answer. The dead are heard to their end. */
 static bool owes_answer(const struct port_process *p)
 {
-    return p->kind == WORKER && !p->buried && buf_len(&p->out) > 0;
+    return p->kind == WORKER && !p->buried && buf_len(&p->out) > OWED_MAX;
 }
 
-static void set_interest(struct port_process *p, bool writing)
+static void set_interest(struct port_process *p)
 {
     bool listening = !p->deaf && !p->held && may_speak(p) && !owes_answer(p);
 
-    watch_set(p->watch, (listening ? WATCH_READ : 0) | (writing ? WATCH_WRITE : 0));
+    watch_set(p->watch, (listening ? WATCH_READ : 0) | (p->blocked ? WATCH_WRITE : 0));
 }
 
 static void hear_no_more(struct port_process *p, const char *what)
 {
     p->deaf = true;
-    set_interest(p, false);
+    p->blocked = false;
+    set_interest(p);
     if (what != NULL && !p->killed)
         p->events->broken(p->owner, what);
 }
@@ -324,20 +327,19 @@ static void channel_ready(void *owner, int events)
     if ((events & WATCH_READ) == 0)
         return;
     (void)hear(p);
-    set_interest(p, buf_len(&p->out) > 0);
+    set_interest(p);
 }
 
 static void write_out(struct port_process *p)
 {
-    bool blocked = false;
-
-    while (buf_len(&p->out) > 0 && !blocked) {
+    p->blocked = false;
+    while (buf_len(&p->out) > 0 && !p->blocked) {
         struct bytes b = buf_bytes(&p->out);
         ssize_t n = send(p->fd, b.data, b.len, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n > 0)
             buf_consume(&p->out, (size_t)n);
         else if (errno == EAGAIN)
-            blocked = true;
+            p->blocked = true;
         else if (errno != EINTR)
             buf_clear(&p->out); /* it is gone: its obituary comes */
     }
@@ -345,7 +347,7 @@ static void write_out(struct port_process *p)
         buf_fini(&p->out);
     if (buf_len(&p->out) == 0 && buf_len(&p->in) > 0 && !p->in_message)
         deliver(p); /* what it said before it had its answer */
-    set_interest(p, blocked);
+    set_interest(p);
 }
 
 /* End of a turn: writes what is owed; tells a death once everything said before it was heard. */
@@ -388,7 +390,7 @@ static struct port_process *process_new(struct port *port, enum kind kind, int f
         free(p);
         return NULL;
     }
-    set_interest(p, false);
+    set_interest(p);
     return p;
 }
 
@@ -565,7 +567,7 @@ void process_resume(struct port_process *p)
     if (p->buried)
         flush_soon(p->port, &p->flush);
     else
-        set_interest(p, buf_len(&p->out) > 0);
+        set_interest(p);
 }
 
 void process_kill(struct port_process *p)
@@ -574,10 +576,11 @@ void process_kill(struct port_process *p)
     p->held = false;
     if (p->pidfd >= 0)
         pidfd_send_signal(p->pidfd, SIGKILL, NULL, 0);
+    p->blocked = false;
     buf_clear(&p->out);
     if (p->buried)
         flush_soon(p->port, &p->flush);
-    set_interest(p, false);
+    set_interest(p);
 }
 
 void process_end(struct port_process *p) { shutdown(p->fd, SHUT_WR); }

@@ -1,7 +1,6 @@
-#include "graftd/super.h"
+#include "graftd/super_impl.h"
 
 #include "graftd/obituary.h"
-#include "lib/log.h"
 #include "lib/state.h"
 #include "lib/wire.h"
 
@@ -18,12 +17,9 @@ enum {
     START_LOG_LINES_MAX = 100, /* of graft_init; later ones are dropped */
     IDLE_CPU_US_MAX = 20000,   /* CPU time that a worker may use while it serves nobody */
     IDLE_CHECK_MS = 1000,
-    WORDS_MAX = 256, /* bytes kept of a worker's last words */
     WALLS_MAX = 512,
     START_MS_MIN = 1000, /* graft_init may take the graft's wall limit, and at least this */
 };
-
-enum worker_state { STARTING, IDLE, BUSY, DYING };
 
 static const struct state worker_states[] = {
     [STARTING] = { "starting", STATE_BIT(IDLE) | STATE_BIT(DYING) },
@@ -43,58 +39,17 @@ struct super {
     struct super_stats stats;
 };
 
-struct pool {
-    struct super *super;
-    const char *label;
-    const struct pool_events *events;
-    void *owner;
-    struct port_process *template;
-    bool introduced, started, closing;
-    bool proven;  /* a worker was ready once */
-    bool settled; /* failed() was told */
-    struct process_limits limits;
-    uint64_t start_ms; /* what graft_init may take */
-    size_t worker_min, worker_max;
-    bool fresh; /* a worker serves one call */
-    size_t total, live, starting; /* workers: all, not DYING, STARTING */
-    size_t queue_max, queue_len;
-    size_t urgent;            /* of those in the queue */
-    size_t lent;              /* BUSY workers that serve an urgent one: not counted against worker_max */
-    size_t taken;             /* BUSY workers that serve another */
-    struct list idle, others; /* workers; idle: the one used last is first */
-    struct list waiting;      /* worker_wait */
-    struct port_timer *timer; /* the template's first word, then back-off, and the last step of closing */
-    struct port_timer *rest;  /* looks at the idle, when armed */
-    bool rest_armed;
-    uint64_t backoff_ms;
-    bool backing_off;
-};
-
-struct worker {
-    struct list link;
-    struct pool *pool;
-    struct port_process *process;
-    unsigned state;
-    const struct worker_events *events;
-    void *owner;
-    bool slowed;                    /* see worker_slow() */
-    bool lent;                      /* to an urgent call: does not count against the pool's most */
-    struct port_timer *start_timer; /* while STARTING */
-    unsigned log_lines;             /* while STARTING */
-    uint64_t served;                /* calls that went well */
-    uint64_t rest_cpu_us;           /* CPU time when it became IDLE: there it has nothing to use any for */
-    char words[WORDS_MAX];          /* what it said, or what we killed it for */
-};
-
 /* ---- workers ---- */
 
-static void pool_fill(struct pool *p);
-static void pool_serve(struct pool *p);
 static void pool_died_young(struct pool *p, const char *why);
 static void pool_died_unused(struct pool *p);
 static void pool_check_closed(struct pool *p);
 
-static void worker_move(struct worker *w, enum worker_state next)
+struct port *pool_port(const struct pool *p) { return p->super->port; }
+
+struct super_stats *pool_stats(const struct pool *p) { return &p->super->stats; }
+
+void worker_move(struct worker *w, enum worker_state next)
 {
     struct pool *p = w->pool;
 
@@ -116,29 +71,38 @@ static void worker_move(struct worker *w, enum worker_state next)
         list_push(&p->others, &w->link);
 }
 
-/* Ends it for what it said or did. What it was doing, if anything, has failed. */
-static void worker_condemn(struct worker *w, const char *why, enum log_level level)
+uint64_t worker_read_cpu(struct worker *w)
 {
-    const struct worker_events *events = w->events;
+    w->cpu_us = w->pool->super->port->ops->process_cpu_us(w->process);
+    return w->cpu_us;
+}
+
+void worker_condemn(struct worker *w, const char *why, enum log_level level)
+{
     unsigned was = w->state;
+    struct seat *head;
 
     if (was == DYING)
         return;
+    head = worker_empty(w);
     snprintf(w->words, sizeof w->words, "%s", why);
     worker_move(w, DYING);
-    w->events = NULL;
     w->pool->super->port->ops->process_kill(w->process);
     w->pool->super->stats.killed++;
     log_line(w->pool->closing ? LOG_DEBUG : level, "%s: worker %d killed: %s", w->pool->label,
              (int)w->pool->super->port->ops->process_pid(w->process), why);
-    if (was == BUSY && events != NULL)
-        events->died(w->owner, w->words, false);
+    if (head != NULL)
+        head->events->died(head, w->words, false);
     if (was == STARTING)
         pool_died_young(w->pool, w->words);
     else if (was == IDLE && w->served == 0)
         pool_died_unused(w->pool);
     pool_fill(w->pool);
+    if (was == BUSY)
+        pool_serve(w->pool); /* one that is idle may have been one too many until now */
 }
+
+bool worker_is_old(const struct worker *w) { return w->cpu_us > WORKER_CPU_S * 1000000ull; }
 
 /* Some time later it is looked at once: one that does not wait for its next call by then never will, as it cannot sleep. */
 static void worker_rests(struct worker *w)
@@ -148,13 +112,31 @@ static void worker_rests(struct worker *w)
     if (!p->rest_armed)
         p->super->port->ops->timer_start(p->rest, IDLE_CHECK_MS);
     p->rest_armed = true;
-    w->rest_cpu_us = w->pool->super->port->ops->process_cpu_us(w->process);
+    w->rest_cpu_us = w->cpu_us;
     worker_move(w, IDLE);
 }
 
-static bool worker_used_rest(struct worker *w)
+void worker_freed(struct worker *w)
 {
-    return w->pool->super->port->ops->process_cpu_us(w->process) > w->rest_cpu_us + IDLE_CPU_US_MAX;
+    struct pool *p = w->pool;
+
+    w->served++;
+    p->backoff_ms = BACKOFF_MS_MIN;
+    worker_rests(w);
+    if (p->super->port->ops->process_said_more(w->process))
+        worker_condemn(w, "spoke on after its call had ended", LOG_INFO);
+    else if (worker_is_old(w))
+        worker_condemn(w, "is old, and replaced by a new one", LOG_INFO);
+    else if (p->live > p->worker_max + p->lent && list_empty(&p->waiting))
+        worker_condemn(w, "was one more than the most, for a nested call", LOG_DEBUG);
+}
+
+bool worker_rested(struct worker *w)
+{
+    if (worker_read_cpu(w) <= w->rest_cpu_us + IDLE_CPU_US_MAX)
+        return true;
+    worker_condemn(w, "used CPU time while it served nobody", LOG_INFO);
+    return false;
 }
 
 static bool worker_came_up(struct worker *w, struct bytes body)
@@ -164,6 +146,7 @@ static bool worker_came_up(struct worker *w, struct bytes body)
 
     if (!wire_read_READY(body, &m))
         return false;
+    worker_read_cpu(w);
     worker_rests(w);
     if (!p->proven) {
         p->proven = true;
@@ -198,7 +181,7 @@ static bool worker_message(void *owner, uint8_t number, struct bytes body)
         return true;
     }
     if (w->state == BUSY)
-        return w->events->message(w->owner, number, body);
+        return worker_head(w)->events->message(worker_head(w), number, body);
     if (w->state == STARTING && number == WIRE_LOG)
         worker_log(w, body);
     else if (w->state != STARTING || number == WIRE_MEMORY || number != WIRE_READY || !worker_came_up(w, body))
@@ -219,7 +202,7 @@ static void worker_died(void *owner, const struct obituary *o)
 {
     struct worker *w = owner;
     struct pool *p = w->pool;
-    const struct worker_events *events = w->events;
+    struct seat *head = worker_empty(w);
     unsigned was = w->state;
     bool unused = w->served == 0;
     char why[WORDS_MAX];
@@ -232,8 +215,8 @@ static void worker_died(void *owner, const struct obituary *o)
         worker_move(w, DYING);
     p->super->stats.died++;
     p->super->stats.workers--;
-    if (was == BUSY)
-        events->died(w->owner, why, obituary_outside(o, w->words));
+    if (head != NULL)
+        head->events->died(head, why, obituary_outside(o, w->words));
     list_remove(&w->link);
     p->total--;
     free(w);
@@ -242,6 +225,8 @@ static void worker_died(void *owner, const struct obituary *o)
     else if (was == IDLE && unused)
         pool_died_unused(p);
     pool_fill(p);
+    if (was == BUSY)
+        pool_serve(p);
     pool_check_closed(p);
 }
 
@@ -258,6 +243,7 @@ static enum err worker_start(struct pool *p, struct failure *why)
         return fail(why, ERR_NOMEM, "no memory for a worker");
     w->pool = p;
     w->state = STARTING;
+    list_init(&w->seats);
     w->start_timer = port->ops->timer_new(port, start_took_too_long, w);
     if (w->start_timer == NULL || port->ops->process_spawn(port, p->template, &p->limits, -1, &worker_process_events, w,
                                                            &w->process, why) != OK) {
@@ -276,42 +262,6 @@ static enum err worker_start(struct pool *p, struct failure *why)
 }
 
 /* ---- pools ---- */
-
-static void worker_lend(struct worker *w, const struct worker_wait *wait)
-{
-    worker_move(w, BUSY);
-    w->lent = wait->urgent;
-    if (w->lent)
-        w->pool->lent++;
-    else
-        w->pool->taken++;
-}
-
-/* A worker beyond the pool's most is for urgent ones alone: else those who hold them all might wait for each other. */
-static bool may_take(const struct pool *p, const struct worker_wait *wait)
-{
-    return !list_empty(&p->idle) && (wait->urgent || p->taken < p->worker_max);
-}
-
-static void wait_leaves(struct worker_wait *wait)
-{
-    list_remove(&wait->link);
-    wait->pool->queue_len--;
-    wait->pool->urgent -= wait->urgent;
-}
-
-static void refuse_waiting(struct pool *p, enum err err, const char *why)
-{
-    struct failure f = { 0 };
-    struct list *node;
-
-    fail(&f, err, "%s: %s", p->label, why);
-    while ((node = list_first(&p->waiting)) != NULL) {
-        struct worker_wait *wait = list_entry(node, struct worker_wait, link);
-        wait_leaves(wait);
-        wait->refused(wait, &f);
-    }
-}
 
 static void pool_fail(struct pool *p, enum err err, const char *why)
 {
@@ -344,7 +294,7 @@ static void pool_died_young(struct pool *p, const char *why)
     else if (!p->backing_off)
         back_off(p);
     if (p->live == 0)
-        refuse_waiting(p, ERR_CRASHED, why);
+        pool_refuse_waiting(p, ERR_CRASHED, why);
 }
 
 /* A worker that was ready and ended before it served anybody: the next one may do the same, so it is not started at once. */
@@ -362,7 +312,7 @@ static bool pool_wants_worker(const struct pool *p)
     return p->live < p->worker_min || (!p->proven && p->live == 0) || p->queue_len > p->starting;
 }
 
-static void pool_fill(struct pool *p)
+void pool_fill(struct pool *p)
 {
     struct failure why = { 0 };
 
@@ -378,36 +328,14 @@ static void pool_fill(struct pool *p)
     }
 }
 
-static void pool_serve(struct pool *p)
-{
-    while (!list_empty(&p->waiting)) {
-        struct worker_wait *wait = list_entry(list_first(&p->waiting), struct worker_wait, link);
-        struct worker *w;
-        if (!may_take(p, wait))
-            return;
-        w = list_entry(list_first(&p->idle), struct worker, link);
-        wait_leaves(wait);
-        worker_lend(w, wait);
-        wait->granted(wait, w);
-    }
-}
-
 /* The idle are looked at some time after they became so, and before they are used: what their CPU time goes into is nobody's call (W3). */
-static void drop_restless(struct pool *p)
-{
-    list_each (node, &p->idle) {
-        struct worker *w = list_entry(node, struct worker, link);
-        if (worker_used_rest(w))
-            worker_condemn(w, "used CPU time while it served nobody", LOG_INFO);
-    }
-}
-
 static void rest_timer(void *owner)
 {
     struct pool *p = owner;
 
     p->rest_armed = false;
-    drop_restless(p);
+    list_each (node, &p->idle)
+        (void)worker_rested(list_entry(node, struct worker, link));
 }
 
 static void pool_timer(void *owner)
@@ -421,7 +349,7 @@ static void pool_timer(void *owner)
     }
     pool_fill(p);
     if (p->live == 0 && p->backing_off)
-        refuse_waiting(p, ERR_BUSY, "no worker can be started now; try again later");
+        pool_refuse_waiting(p, ERR_BUSY, "no worker can be started now; try again later");
     pool_check_closed(p);
 }
 
@@ -434,6 +362,7 @@ static void pool_check_closed(struct pool *p)
         return;
     p->super->port->ops->timer_free(&p->timer);
     p->super->port->ops->timer_free(&p->rest);
+    p->super->port->ops->timer_free(&p->looker);
     free(p);
     events->closed(owner);
 }
@@ -479,7 +408,7 @@ static void template_died(void *owner, const struct obituary *o)
         log_line(LOG_WARNING, "%s: template %s", p->label, why);
     snprintf(text, sizeof text, "the process that opened it %s", why);
     pool_fail(p, ERR_BADGRAFT, text);
-    refuse_waiting(p, ERR_CRASHED, why);
+    pool_refuse_waiting(p, ERR_CRASHED, why);
     pool_check_closed(p);
 }
 
@@ -496,14 +425,16 @@ enum err pool_open(struct super *s, int file, const char *label, const struct po
     *p = (struct pool){ .super = s, .label = label, .events = events, .owner = owner, .backoff_ms = BACKOFF_MS_MIN };
     list_init(&p->idle);
     list_init(&p->others);
-    list_init(&p->waiting);
+    seats_init(p);
     p->timer = s->port->ops->timer_new(s->port, pool_timer, p);
     p->rest = s->port->ops->timer_new(s->port, rest_timer, p);
-    if (p->timer == NULL || p->rest == NULL ||
+    p->looker = s->port->ops->timer_new(s->port, pool_look, p);
+    if (p->timer == NULL || p->rest == NULL || p->looker == NULL ||
         s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p, &p->template, why) !=
             OK) {
         s->port->ops->timer_free(&p->timer);
         s->port->ops->timer_free(&p->rest);
+        s->port->ops->timer_free(&p->looker);
         free(p);
         return fail(why, ERR_NOMEM, "no memory for the graft");
     }
@@ -536,7 +467,7 @@ void pool_close(struct pool *p)
     struct port *port = p->super->port;
 
     p->closing = true;
-    refuse_waiting(p, ERR_NOGRAFT, "is being unloaded");
+    pool_refuse_waiting(p, ERR_NOGRAFT, "is being unloaded");
     list_each (node, &p->idle) {
         struct worker *w = list_entry(node, struct worker, link);
         worker_condemn(w, gone, LOG_DEBUG);
@@ -549,90 +480,6 @@ void pool_close(struct pool *p)
 }
 
 size_t pool_worker_count(const struct pool *p) { return p->live; }
-
-/* ---- what calls do ---- */
-
-enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w, struct failure *why)
-{
-    if (p->closing)
-        return fail(why, ERR_NOGRAFT, "%s is being unloaded", p->label);
-    if (p->settled)
-        return fail(why, ERR_CRASHED, "cannot run: the process that workers of %s come from is gone", p->label);
-    drop_restless(p);
-    if (may_take(p, wait)) {
-        *w = list_entry(list_first(&p->idle), struct worker, link);
-        worker_lend(*w, wait);
-        return OK;
-    }
-    if (p->queue_len >= p->queue_max && !wait->urgent)
-        return fail(why, ERR_BUSY, "%zu calls wait for %s already; try again later", p->queue_len, p->label);
-    p->queue_len++;
-    p->urgent += wait->urgent;
-    wait->pool = p;
-    if (wait->urgent)
-        list_push_front(&p->waiting, &wait->link);
-    else
-        list_push(&p->waiting, &wait->link);
-    pool_fill(p);
-    return ERR_WAIT;
-}
-
-void worker_wait_cancel(struct worker_wait *wait)
-{
-    if (list_linked(&wait->link))
-        wait_leaves(wait);
-}
-
-void worker_use(struct worker *w, const struct worker_events *events, void *owner)
-{
-    CHECK(w->state == BUSY);
-    w->events = events;
-    w->owner = owner;
-    w->words[0] = '\0';
-}
-
-struct port_process *worker_process(struct worker *w) { return w->process; }
-
-void worker_slow(struct worker *w)
-{
-    if (w->slowed)
-        return;
-    w->slowed = true;
-    w->pool->super->stats.slowed++;
-    w->pool->super->port->ops->process_slow(w->process);
-}
-
-void worker_give(struct worker **worker)
-{
-    struct worker *w = *worker;
-    struct pool *p = w->pool;
-
-    *worker = NULL;
-    w->events = NULL;
-    w->served++;
-    p->backoff_ms = BACKOFF_MS_MIN;
-    worker_rests(w);
-    if (p->super->port->ops->process_said_more(w->process))
-        worker_condemn(w, "spoke on after its call had ended", LOG_INFO);
-    else if (p->fresh)
-        worker_condemn(w, "served its one call", LOG_DEBUG);
-    else if (w->rest_cpu_us > WORKER_CPU_S * 1000000ull)
-        worker_condemn(w, "is old, and replaced by a new one", LOG_INFO);
-    else if (w->slowed)
-        worker_condemn(w, "was slowed down, and is replaced by one that was not", LOG_DEBUG);
-    else if (p->live > p->worker_max + p->lent && list_empty(&p->waiting))
-        worker_condemn(w, "was one more than the most, for a nested call", LOG_DEBUG);
-    pool_serve(p);
-}
-
-void worker_kill(struct worker **worker, const char *why, bool expected)
-{
-    struct worker *w = *worker;
-
-    *worker = NULL;
-    w->events = NULL; /* its user knows */
-    worker_condemn(w, why, expected ? LOG_DEBUG : LOG_INFO);
-}
 
 /* ---- the zygote ---- */
 

@@ -3,9 +3,16 @@
  *
  *     worker  STARTING → IDLE ⇄ BUSY → DYING          any → DYING (killed, or its channel broke)
  *
- * A worker serves one call at a time. One whose call failed is never used again (W4): it is killed and another is
+ * A worker runs one call at a time. One whose call failed is never used again (W4): it is killed and another is
  * forked from the template; with `worker fresh call` so is every other. Each death is explained in one log line. A pool whose workers do not come up backs
  * off, and tells those who wait.
+ *
+ *     daemon → worker   CALL a, CALL b, CALL c, …        a: the head, it runs        b, c: behind it, sent and not begun
+ *     worker → daemon   a's messages, DONE a             now b is the head
+ *
+ * So that one wake-up serves many calls, those of a quick graft may be sent behind another. They have done nothing yet:
+ * they are taken back, and begin anew elsewhere, as soon as the head has to wait for anything, is slow, or fails. The
+ * worker they were sent to is then retired: killed when the last call that is left to it has ended.
  */
 #ifndef GRAFTD_SUPER_H
 #define GRAFTD_SUPER_H
@@ -46,36 +53,70 @@ void pool_start(struct pool *p, const struct grant_limits *limits, const struct 
 void pool_close(struct pool *p);
 size_t pool_worker_count(const struct pool *p);
 
-/* Somebody who wants a worker. Embedded; on one pool's queue at most. */
-struct worker_wait {
-    struct list link;  /* the pool's */
-    struct pool *pool; /* the pool's */
+/* A call's seat: in the queue of a pool, or in a worker. Embedded; in one place at most. */
+struct seat {
+    struct list link;      /* super's: of the queue, or of the worker's calls, the head first */
+    struct pool *pool;     /* super's: whose queue it is in */
+    struct worker *worker; /* super's; NULL: none */
+    size_t size;           /* super's: bytes sent behind another call */
+    uint64_t used_us;      /* super's: see seat_used_us() */
     bool urgent; /* somebody with a worker and locks waits for this one: it may be one more than the pool's most */
-    void (*granted)(struct worker_wait *, struct worker *);           /* out of the queue, with a worker */
-    void (*refused)(struct worker_wait *, const struct failure *why); /* out of the queue, without */
+    bool alone;  /* not behind another call; set when it was taken back */
+    bool again;  /* it was taken back: first in the queue after the urgent ones, however long that is */
+    const struct seat_events *events;
 };
-/* OK: *w is BUSY and the caller's. ERR_WAIT: queued. ERR_BUSY: the queue is full. */
-enum err worker_take(struct pool *p, struct worker_wait *wait, struct worker **w, struct failure *why);
-void worker_wait_cancel(struct worker_wait *wait); /* harmless when not queued */
 
-struct worker_events {
-    /* As process_events.message. Only while BUSY. */
-    bool (*message)(void *owner, uint8_t number, struct bytes body);
-    /* It died, or must die because of what it said; it is no longer the caller's. why is what happened, for people.
-     * outside: somebody else killed it, which no graft can do to itself. */
-    void (*died)(void *owner, const char *why, bool outside);
+struct seat_events {
+    void (*granted)(struct seat *);                            /* out of the queue, with a worker */
+    void (*refused)(struct seat *, const struct failure *why); /* out of the queue, without */
+    /* All was well with the calls before it: it is the head now, and runs. */
+    void (*begins)(struct seat *);
+    /* It was sent behind another call and will not be begun there: no worker is its any more. It must not come back, nor
+     * wait for anything, from in here. */
+    void (*taken_back)(struct seat *);
+    /* As process_events.message. To the head alone: to one that has sent nothing, too. */
+    bool (*message)(struct seat *, uint8_t number, struct bytes body);
+    /* The head's worker died, or must die because of what it said; it is no longer the call's. why is what happened, for
+     * people. outside: somebody else killed it, which no graft can do to itself. */
+    void (*died)(struct seat *, const char *why, bool outside);
 };
-void worker_use(struct worker *w, const struct worker_events *events, void *owner); /* right after it was granted */
-struct port_process *worker_process(struct worker *w);
-/* Back, unharmed: its call went well. */
-void worker_give(struct worker **w);
-/* Its call uses much CPU: it gives way to others, and serves no further call. */
-void worker_slow(struct worker *w);
-/* Killed. Nothing that it says is heard any more. expected: a call that only said no, which is not worth a line in the log. */
-void worker_kill(struct worker **w, const char *why, bool expected);
+
+/* OK: it has a worker. ERR_WAIT: queued, granted() or refused() follows. ERR_BUSY: the queue is full. */
+enum err seat_take(struct pool *p, struct seat *s, struct failure *why);
+bool seat_is_head(const struct seat *s);
+/* The frame that begins the call, once. ERR_WAIT: not behind another call, that is too much. ERR_NOMEM. */
+enum err seat_send(struct seat *s, struct bytes frame);
+/* The head has to wait for something: so that nobody waits for it, those behind are taken back. */
+void seat_waits(struct seat *s);
+/* Out of the queue or off the worker, and nothing was sent. Harmless without either. */
+void seat_leave(struct seat *s);
+/* It cannot be sent behind another call now: out of the worker, to be taken back. */
+void seat_rather_alone(struct seat *s);
+/* The head's call went well, and seat_used_us() was just asked: the worker is free, or begins the next. */
+void seat_end(struct seat *s);
+/* It failed after it was sent. The head's worker is killed, and nothing that it says is heard any more; behind another
+ * call: it is not begun. expected: a call that only said no, which is not worth a line in the log. */
+void seat_drop(struct seat *s, const char *why, bool expected);
+struct port_process *seat_process(const struct seat *s);
+/* The head uses much CPU: its worker gives way to others, and serves no further call. */
+void seat_slow(struct seat *s);
+/* CPU time of the worker since it is the head, microseconds; without a worker: when it was. */
+uint64_t seat_used_us(struct seat *s);
+
+/* Why calls that were sent behind another were taken back. */
+enum taken {
+    TAKEN_UNSENT, /* not sent in fact: it would have had to wait itself */
+    TAKEN_WAITS,  /* the head had to wait */
+    TAKEN_SLOW,   /* it is slow */
+    TAKEN_FAILED, /* it failed */
+    TAKEN_ENDED,  /* one between the head and it was ended */
+    TAKEN_COUNT,
+};
 
 struct super_stats {
     uint64_t workers, forked, killed, died, slowed;
+    uint64_t behind; /* calls that began behind another, and were not taken back */
+    uint64_t taken_back[TAKEN_COUNT];
 };
 void super_stats(const struct super *s, struct super_stats *out);
 

@@ -244,6 +244,8 @@ static inline void lay_down(struct worker *w)
 
 /* ---- calls ---- */
 
+static uint64_t last_txn; /* of the call made last */
+
 /* keys: NULL-ended pairs key, value (NULL: absent) … ; args: space-separated. */
 static inline void call_index(const struct worker *w, uint16_t index, const char *const *keys, const char *args,
                               bool readonly)
@@ -274,7 +276,7 @@ static inline void call_index(const struct worker *w, uint16_t index, const char
         buf_add_bytes(&a, bytes_of(args, n));
         args += n + 1;
     }
-    m = (struct wire_CALL){ .txn = 1,
+    m = (struct wire_CALL){ .txn = ++last_txn,
                             .function = index,
                             .readonly = readonly,
                             .seed = bytes_of(seed, sizeof seed),

@@ -12,7 +12,9 @@
 
 enum {
     CHANNEL_FRAME_MAX = VALUE_SIZE_MAX + 64 * 1024, /* bytes of one sent frame: the largest reply and its head */
-    CHANNEL_READ = 16 * 1024,                       /* bytes asked of the socket at a time */
+    CHANNEL_READ = 16 * 1024,                       /* bytes asked of the socket at a time; what is kept fits */
+    CHANNEL_KEPT_MAX = 64 * 1024,                   /* bytes of calls that are kept until they are run */
+    CHANNEL_BEGINNING = 8,                          /* bytes of a frame that are kept when it did not fit */
     CHANNEL_WORDS_MAX = 256,                        /* bytes of last words */
 };
 
@@ -25,8 +27,11 @@ void channel_init(void *memory);
 struct buf *channel_frame(void);
 enum err channel_sent(enum err err);
 
-/* Waits for the next frame. ERR_NOMEM: it did not fit the heap and was read over; *number is set all the same. */
+/* Waits for the answer to what was asked. Calls that come before it are kept. ERR_NOMEM: it did not fit the heap and was
+ * read over; *number is set all the same, and *body is its first CHANNEL_BEGINNING bytes or less, borrowed. */
 enum err channel_receive(uint8_t *number, struct bytes *body);
+/* The next call: one that was kept, or the next frame. */
+enum err channel_receive_call(uint8_t *number, struct bytes *body);
 
 /* DYING, from wherever we are, a signal handler too: allocates nothing. Only the first text is sent. */
 void channel_last_words(const char *text);

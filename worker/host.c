@@ -126,7 +126,7 @@ static void send_returned(int code)
         snprintf(text, sizeof text, "%s: %.*s", code_text(code), shown, (const char *)nested.data);
     else
         snprintf(text, sizeof text, "%s", code_text(code));
-    (void)CHANNEL_SEND(DONE, .how = RETURNED, .code = (uint32_t)code, .text = bytes_str(text));
+    (void)CHANNEL_SEND(DONE, .txn = host_call.message.txn, .how = RETURNED, .code = (uint32_t)code, .text = bytes_str(text));
 }
 
 bool host_end(int code)
@@ -137,11 +137,11 @@ bool host_end(int code)
     call->running = false;
     call->memory_told = false;
     if (call->aborted) {
-        (void)CHANNEL_SEND(DONE, .how = ABORTED, .code = (uint32_t)code, .text = bytes_str(call->abort_text));
+        (void)CHANNEL_SEND(DONE, .txn = host_call.message.txn, .how = ABORTED, .code = (uint32_t)code, .text = bytes_str(call->abort_text));
         return false;
     }
     if (code == GRAFT_OK && !host_reply_end(&call->reply, &reply)) {
-        (void)CHANNEL_SEND(DONE, .how = RETURNED, .code = GRAFT_BAD_REPLY,
+        (void)CHANNEL_SEND(DONE, .txn = host_call.message.txn, .how = RETURNED, .code = GRAFT_BAD_REPLY,
                            .text = bytes_str("the reply's array or map was opened with more values than it got"));
         return false;
     }
@@ -149,8 +149,14 @@ bool host_end(int code)
         send_returned(code);
         return false;
     }
-    (void)CHANNEL_SEND(DONE, .how = REPLIED, .reply = reply); /* fits: CHANNEL_FRAME_MAX is made for it */
+    (void)CHANNEL_SEND(DONE, .txn = host_call.message.txn, .how = REPLIED, .reply = reply); /* fits: CHANNEL_FRAME_MAX is made for it */
     return true;
+}
+
+bool host_no_room(uint64_t txn)
+{
+    host_call.message.txn = txn;
+    return host_end(GRAFT_NO_MEMORY);
 }
 
 /* ---- the call ---- */

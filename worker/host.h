@@ -91,6 +91,8 @@ void host_ready(void);
 enum err host_begin(const struct wire_CALL *m);
 /* Sends DONE for what the function returned. True if the worker may be used again. */
 bool host_end(int code);
+/* The same for a call that did not fit the heap and was never begun. */
+bool host_no_room(uint64_t txn);
 
 /* ---- between these files ---- */
 

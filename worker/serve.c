@@ -102,18 +102,26 @@ static bool run_call(const struct wire_CALL *m)
     return host_end(err == OK ? served->functions[m->function](&host_call) : GRAFT_NO_MEMORY);
 }
 
+/* Of a CALL's beginning: its first field. */
+static uint64_t call_txn(struct bytes body)
+{
+    struct reader r = reader_of(body);
+
+    return read_u64(&r);
+}
+
 /* False: the call failed. */
 static bool serve_one(void)
 {
     struct wire_CALL m;
     struct bytes body;
     uint8_t number;
-    enum err err = channel_receive(&number, &body);
+    enum err err = channel_receive_call(&number, &body);
 
     if (number != WIRE_CALL)
         _exit(1);
     if (err != OK)
-        return host_end(GRAFT_NO_MEMORY);
+        return host_no_room(call_txn(body));
     if (!wire_read_CALL(body, &m))
         _exit(1);
     return run_call(&m);

@@ -26,10 +26,18 @@ for i in 1 2 3; do
     expect_match "^harmless	1$" call harmless.run
 done
 
+claim "the truth, said in the same way, is believed"
+call lie.run no truth >/dev/null || fail "it was not: is the transaction's id in another place of the worker's memory?"
+
 for how in count kind depth trailing how line; do
     claim "lie $how: CRASHED, undone"
     sin CRASHED "undone=1$" call lie.run write "$how"
+    said "sent a malformed DONE"
 done
+
+claim "lie other, the end of another call: the same"
+sin CRASHED "undone=1$" call lie.run write other
+said "said that another call had ended"
 
 claim "the connection of the deceived caller goes on"
 printf 'FCALL lie.run 0 write line\r\nGET a\r\nFCALL garbage.run 0 write huge\r\nGET a\r\nQUIT\r\n' |

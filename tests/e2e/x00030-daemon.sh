@@ -20,21 +20,27 @@ load_all() { # LEDGER [CLERK]
     stop
 }
 
+find_out() { # COMPLAINT: the check fails, and for that reason; a slow machine needs more lives for it
+    for lives in 20 60 180; do
+        "$TOOL/crash" "$BIN/graftd" "$dir" "$lives" 1 >"$dir/stdout" 2>"$dir/stderr" && continue
+        grep -q -E "$1" "$dir/stderr" || fail "it failed for another reason: $(cat "$dir/stderr")"
+        rm -r "$dir/data"
+        return
+    done
+    fail "nothing was found out in $lives lives: $(cat "$dir/stdout")"
+}
+
 claim "a graft that cheats by a cent is found out: the check can fail"
 sed 's/, -amount, NULL/, -amount - 1, NULL/' "$TOP/tests/e2e/ledger.c" >"$dir/ledger.c"
 load_all "$dir/ledger.c"
-exits 1 "$TOOL/crash" "$BIN/graftd" "$dir" 5 1
-grep -q -E "the (sum of all accounts|moves that took place)" "$dir/stderr" || fail "it failed for another reason: $(cat "$dir/stderr")"
-rm -r "$dir/data"
+find_out "the (sum of all accounts|moves that took place)"
 
 for kind in undo session; do
     claim "so is one that leaves out a key of what a $kind client does"
     sed "s/graft_text(call, graft_arg(call, 0)), i)/graft_text(call, graft_arg(call, 0)), i == 5 \&\& *(const char *)graft_arg(call, 0).data == *\"$kind\" ? 4 : i)/" \
         "$TOP/tests/e2e/ledger.c" >"$dir/ledger.c"
     load_all "$dir/ledger.c"
-    exits 1 "$TOOL/crash" "$BIN/graftd" "$dir" 20 1
-    grep -q "$kind client .*: round" "$dir/stderr" || fail "it failed for another reason: $(cat "$dir/stderr")"
-    rm -r "$dir/data"
+    find_out "$kind client .*: round"
 done
 
 cheat() { # WHAT COMPLAINT SED-EXPRESSION: the clerk does something else than its checker thinks
@@ -42,9 +48,7 @@ cheat() { # WHAT COMPLAINT SED-EXPRESSION: the clerk does something else than it
     sed "$3" "$TOP/tests/e2e/clerk.c" >"$dir/clerk.c"
     ! cmp -s "$dir/clerk.c" "$TOP/tests/e2e/clerk.c" || fail "that is no cheating"
     load_all "$TOP/tests/e2e/ledger.c" "$dir/clerk.c"
-    exits 1 "$TOOL/crash" "$BIN/graftd" "$dir" 20 1
-    grep -q -E "$2" "$dir/stderr" || fail "it failed for another reason: $(cat "$dir/stderr")"
-    rm -r "$dir/data"
+    find_out "$2"
 }
 cheat "leaves a file where it was to go" "file client .* holds" 's/graft_file_remove(call, old)/graft_file_write(call, old, old)/'
 cheat "leaves its number in the key, and not in every file" "file client .* is there in part" \

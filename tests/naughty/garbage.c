@@ -47,10 +47,12 @@ GRAFT_FUNCTION(run, "[write] [noise|huge|phase|wrong_way|unknown|empty|truncated
                                empty[] = { 0, 0, 0, 0 },
                                truncated[] = { 6, 0, 0, 0, KV_DELETE, 100, 0, 0, 0, 'a' },
                                trailing[] = { 7, 0, 0, 0, KV_DELETE, 1, 0, 0, 0, 'a', 'b' },
-                               cut[] = { 100, 0, 0, 0, KV_DELETE, 95, 0, 0, 0, 'a' },
-                               done[] = { 15, 0, 0, 0, DONE, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0 };
+                               cut[] = { 100, 0, 0, 0, KV_DELETE, 95, 0, 0, 0, 'a' };
+    unsigned char done[27] = { 23, 0, 0, 0, DONE };
     char byte;
 
+    done[22] = 1; /* bytes of the reply, a nil */
+    copy_txn(call, done + 5);
     write_if_asked(call, "garbage");
     if (arg_is(call, 1, "huge"))
         say(huge, sizeof huge);

@@ -125,6 +125,8 @@ static void judge(struct client_sim *c, const struct asked *a, const struct resp
 {
     int64_t n = 0;
 
+    if (c->honest && r->kind == RESP_ERROR && bytes_start_with(r->text, bytes_str("CRASHED")))
+        model_wrong(c->model, "among honest grafts one was answered: %.*s", (int)r->text.len, (const char *)r->text.data);
     switch (a->question) {
     case ASKED_ANYTHING:
         break;
@@ -273,7 +275,7 @@ static void ask_put(struct client_sim *c, struct words *w)
 
     if (id < 0)
         return;
-    call_words(c, w, functions[below(c, 4)], false);
+    call_words(c, w, functions[below(c, c->honest ? 3 : 4)], false);
     if (refused && strcmp(w->text[0], "FCALL") == 0)
         strcpy(w->text[0], "FCALL_RO");
     else
@@ -300,7 +302,8 @@ static void ask_failure(struct client_sim *c, struct words *w)
 {
     enum graft_sim_function function = FUNCTION_ABORT + below(c, FUNCTION_COUNT - FUNCTION_ABORT);
     unsigned parts = function == FUNCTION_GREEDY ? GRAFT_SIM_PARTS_MAX : below(c, GRAFT_SIM_PARTS_MAX);
-    int id = model_call(c->model, parts);
+    bool good = function != FUNCTION_CRASH && function != FUNCTION_LIE;
+    int id = c->honest && !good ? -1 : model_call(c->model, parts);
 
     if (id < 0)
         return;
@@ -427,10 +430,23 @@ static void ask_reading(struct client_sim *c, struct words *w)
     }
 }
 
+/* Calls that stand behind others now. */
+static unsigned some_sent(const struct client_sim *c)
+{
+    struct call_view view;
+    unsigned n = 0;
+
+    list_each (node, &c->core->calls) {
+        call_view(call_of(node), &view);
+        n += strcmp(view.state, "sent") == 0;
+    }
+    return n;
+}
+
 static void ask_graft(struct client_sim *c, struct words *w)
 {
     const char *name = below(c, 2) == 0 ? "bank" : "aux",
-               *kind = graft_sim_kinds[below(c, 2) == 0 ? 0 : below(c, graft_sim_kind_count)];
+               *kind = graft_sim_kinds[c->honest || below(c, 2) == 0 ? 0 : below(c, graft_sim_kind_count)];
 
     word(w, "GRAFT");
     if (below(c, 5) < 3) {
@@ -451,6 +467,7 @@ static void ask_graft(struct client_sim *c, struct words *w)
         }
         if (below(c, 3) == 0)
             word(w, "FORCE");
+        c->unloads_seen += some_sent(c);
     }
     ask(c, w, ASKED_ANYTHING, 0);
 }
@@ -535,6 +552,8 @@ static void ask_something(struct client_sim *c)
     c->left--;
     if (below(c, 400) == 0)
         say_nonsense(c);
+    else if (c->honest && below(c, 2) == 0)
+        ask_audit(c, &w); /* many quick calls that seldom wait: some of them are sent behind others */
     else if (below(c, 24) == 0)
         ask_graft(c, &w);
     else

@@ -42,9 +42,11 @@ struct client_sim {
     struct model *model;
     unsigned left; /* requests that it will still ask */
     bool patient;  /* never hangs up: each of its requests must be answered */
+    bool honest;   /* it and the others use good grafts alone, and nothing else goes wrong with processes: none crashes */
     struct resp_reply_parser parser;
     struct asked asked[CLIENT_SIM_ASKED_MAX]; /* a ring: */
     unsigned asked_first, asked_count;
+    unsigned unloads_seen; /* calls that stood behind others when it asked for an unload */
 };
 
 void client_sim_init(struct client_sim *c, struct core *core, struct model *model, struct chance *chance,

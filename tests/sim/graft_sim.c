@@ -13,7 +13,8 @@
 enum {
     HOW_ABORTED = 1, /* wire_DONE.how */
     HOW_CODE = 2,
-    GREED = 40, /* marks */
+    GREED = 40,           /* marks */
+    KEPT_MAX = 64 * 1024, /* bytes, as in worker/channel.h */
 };
 
 const char *const graft_sim_functions[FUNCTION_COUNT] = {
@@ -32,25 +33,25 @@ const unsigned graft_sim_kind_count = sizeof graft_sim_kinds / sizeof graft_sim_
 
 #define SAY(name, said, ...) CHECK(wire_add_##name(said, &(struct wire_##name){ __VA_ARGS__ }) == OK)
 
-static void say_number(struct buf *said, int64_t n)
+static void say_number(struct graft_sim *g, struct buf *said, int64_t n)
 {
     struct buf value;
 
     buf_init(&value, 16);
     CHECK(buf_add_u8(&value, VALUE_I64) == OK);
     CHECK(buf_add_u64(&value, (uint64_t)n) == OK);
-    SAY(DONE, said, .reply = buf_bytes(&value));
+    SAY(DONE, said, .txn = g->txn, .reply = buf_bytes(&value));
     buf_fini(&value);
 }
 
-static void say_status(struct buf *said, const char *text)
+static void say_status(struct graft_sim *g, struct buf *said, const char *text)
 {
     struct buf value;
 
     buf_init(&value, 64);
     CHECK(buf_add_u8(&value, VALUE_STATUS) == OK);
     CHECK(buf_add_bytes(&value, bytes_str(text)) == OK);
-    SAY(DONE, said, .reply = buf_bytes(&value));
+    SAY(DONE, said, .txn = g->txn, .reply = buf_bytes(&value));
     buf_fini(&value);
 }
 
@@ -107,7 +108,10 @@ void graft_sim_init(struct graft_sim *g, struct bytes text, struct chance *chanc
 
     *g = (struct graft_sim){ .chance = chance };
     snprintf(g->kind, sizeof g->kind, "%s", o.kind);
+    buf_init(&g->kept, KEPT_MAX);
 }
+
+void graft_sim_fini(struct graft_sim *g) { buf_fini(&g->kept); }
 
 static void die(struct graft_sim *g, struct buf *said)
 {
@@ -190,6 +194,7 @@ static void hear_call(struct graft_sim *g, struct bytes body)
     CHECK(wire_read_CALL(body, &m));
     CHECK(m.function < FUNCTION_COUNT);
     CHECK(m.seed.len == WIRE_SEED);
+    g->txn = m.txn;
     g->function = m.function;
     g->step = g->account = 0;
     g->sum = 0;
@@ -219,7 +224,7 @@ static void hear_for_hush(struct graft_sim *g, const struct wire_VALUE *m, struc
     }
     if (g->step == 2 && m->present == 1)
         put_for_part(g, said, "hush", g->parts, bytes_str(g->id));
-    say_status(said, "OK");
+    say_status(g, said, "OK");
     g->state = GRAFT_IDLE;
 }
 
@@ -274,6 +279,7 @@ static void hear_page(struct graft_sim *g, struct bytes body)
     g->state = GRAFT_RUNS;
 }
 
+/* One frame; a call that comes before the answer that is waited for is kept. */
 static void hear(struct graft_sim *g, struct buf *heard, struct buf *said)
 {
     uint8_t number;
@@ -283,6 +289,8 @@ static void hear(struct graft_sim *g, struct buf *heard, struct buf *said)
     CHECK(wire_next(buf_bytes(heard), &number, &body, &used) == OK);
     if (number == WIRE_CALL && g->state == GRAFT_IDLE)
         hear_call(g, body);
+    else if (number == WIRE_CALL && g->state == GRAFT_WAITS)
+        CHECK(buf_add(&g->kept, buf_bytes(heard).data, used) == OK);
     else if (number == WIRE_VALUE && g->state == GRAFT_WAITS)
         hear_value(g, body, said);
     else if (number == WIRE_PAGE && g->state == GRAFT_WAITS)
@@ -363,7 +371,7 @@ static void run_reading(struct graft_sim *g, struct buf *said)
     char key[GRAFT_SIM_KEY_MAX];
 
     if (g->account >= GRAFT_SIM_ACCOUNTS) {
-        say_number(said, g->sum);
+        say_number(g, said, g->sum);
         g->state = GRAFT_IDLE;
         return;
     }
@@ -397,7 +405,7 @@ static void run_transfer(struct graft_sim *g, struct buf *said)
         put_number(said, g->to, g->balance[1] + g->amount);
         break;
     default:
-        say_status(said, "OK");
+        say_status(g, said, "OK");
         g->state = GRAFT_IDLE;
         break;
     }
@@ -422,10 +430,10 @@ static void lie(struct graft_sim *g, struct buf *said)
         SAY(VALUE, said, .present = 1);
         break;
     case 5:
-        SAY(DONE, said, .how = 9);
+        SAY(DONE, said, .txn = g->txn, .how = 9);
         break;
     case 6:
-        SAY(DONE, said, .reply = bytes_str("\7\1"));
+        SAY(DONE, said, .txn = g->txn, .reply = bytes_str("\7\1"));
         break;
     case 7:
         SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .count_max = 0);
@@ -462,10 +470,10 @@ static void fail_somehow(struct graft_sim *g, struct buf *said)
     g->state = GRAFT_IDLE;
     switch (g->function) {
     case FUNCTION_TWICE:
-        say_status(said, "OK");
+        say_status(g, said, "OK");
         g->state = GRAFT_LATE;
         if (chance_one_in(g->chance, 2)) {
-            say_status(said, "GHOST");
+            say_status(g, said, "GHOST");
             g->state = GRAFT_MUTE;
         }
         break;
@@ -473,7 +481,7 @@ static void fail_somehow(struct graft_sim *g, struct buf *said)
         SAY(MEMORY, said, .wanted = 1000, .used = 1, .allowed = 2);
         /* fall through */
     case FUNCTION_CODE:
-        SAY(DONE, said, .how = HOW_CODE, .code = 7);
+        SAY(DONE, said, .txn = g->txn, .how = HOW_CODE, .code = 7);
         break;
     case FUNCTION_SPIN:
         g->state = GRAFT_SPINS;
@@ -488,7 +496,7 @@ static void fail_somehow(struct graft_sim *g, struct buf *said)
         lie(g, said);
         break;
     default:
-        SAY(DONE, said, .how = HOW_ABORTED, .text = bytes_str("no"));
+        SAY(DONE, said, .txn = g->txn, .how = HOW_ABORTED, .text = bytes_str("no"));
         break;
     }
 }
@@ -502,7 +510,7 @@ static void run_writing(struct graft_sim *g, struct buf *said)
             dither(g, said);
         put_mark(g, said, g->step++);
     } else if (g->function == FUNCTION_PUT) {
-        say_status(said, "OK");
+        say_status(g, said, "OK");
         g->state = GRAFT_IDLE;
     } else {
         fail_somehow(g, said);
@@ -520,7 +528,7 @@ static void run_ring(struct graft_sim *g, struct buf *said)
         g->function = FUNCTION_ABORT + chance_below(g->chance, FUNCTION_GREEDY - FUNCTION_ABORT);
         fail_somehow(g, said);
     } else {
-        say_status(said, "OK");
+        say_status(g, said, "OK");
         g->state = GRAFT_IDLE;
     }
 }
@@ -543,6 +551,7 @@ bool graft_sim_can_run(const struct graft_sim *g, const struct buf *heard)
     case GRAFT_LATE:
         return true;
     case GRAFT_IDLE:
+        return buf_len(heard) > 0 || buf_len(&g->kept) > 0;
     case GRAFT_WAITS:
         return buf_len(heard) > 0;
     default:
@@ -556,6 +565,8 @@ void graft_sim_run(struct graft_sim *g, struct buf *heard, struct buf *said)
         begin(g, said);
     else if (g->state == GRAFT_LATE)
         say_late(g, said);
+    else if (g->state == GRAFT_IDLE && buf_len(&g->kept) > 0)
+        hear(g, &g->kept, said);
     else if (g->state != GRAFT_RUNS)
         hear(g, heard, said);
     else if (g->function <= FUNCTION_GLANCE)

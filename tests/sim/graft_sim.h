@@ -68,7 +68,9 @@ struct graft_sim {
     char kind[16];
     enum graft_sim_state state;
     int signal_number;
+    struct buf kept; /* calls that came before the answer that was waited for */
     /* the call */
+    uint64_t txn;
     unsigned function, step, parts;
     unsigned arming; /* the part with which a timer is being armed */
     char id[24], from[GRAFT_SIM_KEY_MAX], to[GRAFT_SIM_KEY_MAX];
@@ -83,6 +85,7 @@ struct graft_sim {
 /* What the template of that object says, as frames. */
 void graft_sim_introduce(struct bytes object, struct buf *said);
 void graft_sim_init(struct graft_sim *g, struct bytes object, struct chance *chance);
+void graft_sim_fini(struct graft_sim *g);
 bool graft_sim_can_run(const struct graft_sim *g, const struct buf *heard);
 /* One step: hears at most one frame, says what it says. */
 void graft_sim_run(struct graft_sim *g, struct buf *heard, struct buf *said);

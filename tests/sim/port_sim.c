@@ -16,6 +16,7 @@ enum {
     PIPE_MAX = 1 << 20, /* bytes */
     OBJECT_MAX = 256,   /* bytes of a simulated object */
     FIRST_WALL_S = 1000000000,
+    STEP_CPU_US = 4, /* of a worker */
 };
 
 struct port_sim {
@@ -175,6 +176,7 @@ static void process_free(struct port_process *p)
     buf_fini(&p->pipe);
     buf_fini(&p->in);
     buf_fini(&p->out);
+    graft_sim_fini(&p->graft);
     free((void *)(uintptr_t)p->object.data);
     free(p);
 }
@@ -446,7 +448,7 @@ static void worker_runs(struct port_sim *s, void *what)
 
     (void)s;
     graft_sim_run(&p->graft, &p->out, &p->pipe);
-    p->cpu_us += 10;
+    p->cpu_us += STEP_CPU_US;
     if (p->graft.state == GRAFT_DIES && p->graft.signal_number == 0)
         process_dies(p, CLD_EXITED, 3);
     else if (p->graft.state == GRAFT_DIES)

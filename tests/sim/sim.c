@@ -41,6 +41,7 @@
 
 enum {
     SEEDS = 300,
+    SEEDS_FOR_RARE = 1000,
     CANARY_SEEDS = 50, /* within as many a canary must be caught */
     CLIENTS = 6,
     LIVES_MAX = 4,
@@ -73,6 +74,7 @@ struct world {
     struct objects objects;
     struct store_sim store;
     struct port_timer *lock_timer, *drain_timer;
+    bool honest; /* see client_sim.h; for all lives, as grafts outlive them */
     bool ready, loaded, ended, closing_clients, leaving, stopped, poisoned;
     bool bad_disk, quiet; /* quiet: whatever could still happen has */
     struct client_sim clients[CLIENTS];
@@ -81,6 +83,8 @@ struct world {
 };
 
 static uint64_t seed_now; /* for last words */
+static struct super_stats seen; /* of all runs: how calls that were sent behind others went */
+static uint64_t unloads_seen;   /* that found calls there */
 static char directory[64];
 
 /* ---- the store ---- */
@@ -326,10 +330,23 @@ static void boot(struct world *w)
     CHECK(super_new(port, &super_events, w, &w->core.super, &why) == OK);
 }
 
+static void count_seen(const struct world *w)
+{
+    struct super_stats s;
+
+    super_stats(w->core.super, &s);
+    seen.behind += s.behind;
+    for (int reason = 0; reason < TAKEN_COUNT; reason++)
+        seen.taken_back[reason] += s.taken_back[reason];
+    for (unsigned i = 0; i < w->client_count; i++)
+        unloads_seen += w->clients[i].unloads_seen;
+}
+
 static void take_apart(struct world *w)
 {
     const char *left;
 
+    count_seen(w);
     for (unsigned i = 0; i < w->client_count; i++) {
         peer_forget(&w->clients[i].peer);
         client_sim_fini(&w->clients[i]);
@@ -392,6 +409,7 @@ static void connect_one(struct world *w)
     if (w->core.draining)
         return;
     client_sim_init(c, &w->core, &w->model, &w->chance, 1 + chance_below(&w->chance, REQUESTS_MAX));
+    c->honest = w->honest;
     w->client_count++;
     port_sim_peer(w->core.port, &c->peer);
     (void)client_open(&w->core, -1, &who, refusal); /* its peer learns it from the port */
@@ -526,7 +544,7 @@ static void run_life(struct world *w)
         model_wrong(&w->model, "the daemon is never ready");
     if (!wrong(w))
         load_bank(w);
-    if (chance_one_in(&w->chance, 3))
+    if (!w->honest && chance_one_in(&w->chance, 3))
         port_sim_set_faults(w->core.port, 30 + chance_below(&w->chance, 200));
     if (!wrong(w))
         live(w, ending);
@@ -554,6 +572,7 @@ static bool run_seed(uint64_t seed, enum canary canary)
     CHECK(w.objects.directory >= 0);
     model_init(&w.model, w.disk);
     open_policy(&w);
+    w.honest = chance_one_in(&w.chance, 3);
     lives = 1 + chance_below(&w.chance, LIVES_MAX);
     while (lives-- > 0 && !wrong(&w))
         run_life(&w);
@@ -579,6 +598,34 @@ static bool run_canary(enum canary canary, const char *name, uint64_t seed)
     return false;
 }
 
+/* In many runs everything that can become of a call behind another did; what is rare, in very many. */
+static bool saw_all(uint64_t count)
+{
+    const struct {
+        const char *name;
+        uint64_t seen, runs;
+    } ways[] = {
+        { "begun", seen.behind, SEEDS },
+        { "not sent after all", seen.taken_back[TAKEN_UNSENT], SEEDS },
+        { "taken back for a head that waits", seen.taken_back[TAKEN_WAITS], SEEDS },
+        { "for a slow one", seen.taken_back[TAKEN_SLOW], SEEDS_FOR_RARE },
+        { "for one that failed", seen.taken_back[TAKEN_FAILED], SEEDS },
+        { "for one between that was ended", seen.taken_back[TAKEN_ENDED], SEEDS_FOR_RARE },
+        { "there at an unload", unloads_seen, SEEDS_FOR_RARE },
+    };
+    bool all = true;
+
+    printf("sim: calls behind others:");
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        printf("%s %llu %s", i == 0 ? "" : ",", (unsigned long long)ways[i].seen, ways[i].name);
+        all &= ways[i].seen > 0 || count < ways[i].runs;
+    }
+    printf("\n");
+    if (!all)
+        fprintf(stderr, "sim: one of these never happened in %llu runs: the world is too kind\n",
+                (unsigned long long)count);
+    return all;
+}
 static const struct {
     enum canary canary;
     const char *name;
@@ -632,6 +679,8 @@ int main(int argc, char **argv)
     CHECK(mkdtemp(directory) != NULL);
     for (uint64_t i = 0; canary == NULL && i < count; i++)
         good &= run_seed(seed + i, CANARY_NONE);
+    if (canary == NULL)
+        good &= saw_all(count);
     for (size_t i = 0; i < sizeof canaries / sizeof canaries[0]; i++)
         if (all && (canary == NULL || strcmp(canary, canaries[i].name) == 0))
             good &= run_canary(canaries[i].canary, canaries[i].name, seed);

@@ -27,7 +27,7 @@ enum {
     KILLS_MAX = 1000,
     CALLS = 3, /* at work when the daemon is killed */
     PROCESSES_MAX = 256,
-    SURVIVE_MS_MAX = 2000,
+    SURVIVE_MS_MAX = 10000,
     READY_MS_MAX = 20000,
     LOAD_MS = 400, /* for the calls to be at work, and their memory to be dirty */
     TEXT_MAX = 4096,

@@ -220,6 +220,85 @@ static void large_frames_pass_whole(void **state)
     dismiss(*state, &w);
 }
 
+static void calls_behind_each_other_run_in_order(void **state)
+{
+    enum { MANY = 40 };
+    static char name[4096]; /* together they are more than is read at a time */
+    struct worker w = ready_worker(*state);
+    uint64_t before = last_txn;
+    char text[sizeof name + 16];
+
+    for (int i = 0; i < MANY; i++) {
+        memset(name, 'a' + i % 26, (size_t)(100 * i));
+        call(&w, HELLO, NULL, name, false);
+    }
+    memset(name, 0, sizeof name);
+    for (int i = 0; i < MANY; i++) {
+        struct wire_DONE m = done(&w);
+
+        memset(name, 'a' + i % 26, (size_t)(100 * i));
+        snprintf(text, sizeof text, "hello, %stwo", name);
+        assert_int_equal(m.txn, before + (uint64_t)i + 1);
+        assert_replied(m, VALUE_BYTES, text, 0);
+    }
+    dismiss(*state, &w);
+}
+
+/* The head waits for its answers while others arrive; each is run afterwards, in order, with answers of its own. */
+static void calls_that_come_before_an_answer_are_kept(void **state)
+{
+    enum { ROUNDS = 50, BEHIND = 3 };
+    static char large[3001];
+    struct worker w = ready_worker(*state);
+    struct wire_KV_GET get;
+    struct bytes body;
+    struct wire_DONE m;
+    uint64_t first;
+    struct buf b;
+
+    memset(large, 'x', sizeof large - 1);
+    for (int round = 0; round < ROUNDS; round++) {
+        first = last_txn + 1;
+        call(&w, OTHER, NULL, "", false);
+        assert_int_equal(hear(w.channel, &body), WIRE_KV_GET);
+        assert_true(wire_read_KV_GET(body, &get));
+        for (int i = 0; i < BEHIND; i++)
+            call(&w, i == 1 ? OTHER : HELLO, NULL, i == 1 ? "" : large, false);
+        buf_init(&b, 1000);
+        wire_add_VALUE(&b, &(struct wire_VALUE){ .present = 1, .value = bytes_str("first") });
+        tell(w.channel, &b);
+        assert_puts(&w, "new", "first");
+        m = done(&w);
+        assert_int_equal(m.txn, first);
+        assert_replied(m, VALUE_BYTES, "first", 0);
+        m = done(&w);
+        assert_int_equal(m.txn, first + 1);
+        assert_int_equal(m.reply.len, 1 + 4 + 7 + 3000 + 3);
+        assert_reads(&w, "other", "second");
+        assert_puts(&w, "new", "second");
+        m = done(&w);
+        assert_int_equal(m.txn, first + 2);
+        assert_replied(m, VALUE_BYTES, "second", 0);
+        assert_int_equal(done(&w).txn, first + 3);
+    }
+    dismiss(*state, &w);
+}
+
+/* The daemon keeps a bound; a worker that is told more than that ends. */
+static void more_than_may_be_kept_ends_the_worker(void **state)
+{
+    static char large[4001];
+    struct worker w = ready_worker(*state);
+    struct bytes body;
+
+    memset(large, 'x', sizeof large - 1);
+    call(&w, OTHER, NULL, "", false);
+    assert_int_equal(hear(w.channel, &body), WIRE_KV_GET);
+    for (int i = 0; i < 17; i++)
+        call(&w, HELLO, NULL, large, false);
+    assert_dies(*state, &w, NULL, 0);
+}
+
 static void reads_declared_keys_without_asking(void **state)
 {
     static const char *const keys[] = { "n", "41", NULL }, *const absent[] = { "n", NULL, NULL };
@@ -937,6 +1016,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_market_asks_a_second_account, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_graft_built_for_the_first_abi_loads, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_same_seed_draws_the_same_bytes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(calls_behind_each_other_run_in_order, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(calls_that_come_before_an_answer_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(more_than_may_be_kept_ends_the_worker, set_up, tear_down),
         cmocka_unit_test_setup_teardown(faults_end_with_last_words, set_up, tear_down),
         cmocka_unit_test_setup_teardown(forbidden_system_calls_kill, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_other_system_call_kills, set_up, tear_down),
