@@ -15,7 +15,6 @@
 
 enum {
     COUNT_DEFAULT = 100,
-    COUNT_MAX = 1000,
     BLOCK_MS_MAX = 3600 * 1000,
     TOPIC_SHOWN = 64,
 };
@@ -198,7 +197,7 @@ static bool read_words(struct request *r, uint64_t *block_ms)
         if (number == NULL || i + 1 == r->argc || !bytes_to_u64(r->argv[i + 1], number) || *number == 0)
             return false;
     }
-    r->store.count_max = count > COUNT_MAX ? COUNT_MAX : (size_t)count;
+    r->store.count_max = count > HISTORY_PAGE_MAX ? HISTORY_PAGE_MAX : (size_t)count;
     *block_ms = *block_ms > BLOCK_MS_MAX ? BLOCK_MS_MAX : *block_ms;
     return true;
 }
@@ -266,27 +265,10 @@ static void topics_asked(struct store_request *s)
         request_error(r, err, "there is no memory for so many topics; ask for fewer with COUNT");
 }
 
-/* TOPICS [FROM topic] [COUNT n] */
-static bool topics_words(struct request *r)
-{
-    uint64_t count = COUNT_MAX;
-
-    r->store = (struct store_request){ .kind = STORE_TOPICS };
-    for (size_t i = 2; i < r->argc; i += 2) {
-        if (i + 1 == r->argc)
-            return false;
-        if (arg_is(r->argv[i], "FROM"))
-            r->store.from = r->argv[i + 1];
-        else if (!arg_is(r->argv[i], "COUNT") || !bytes_to_u64(r->argv[i + 1], &count) || count == 0)
-            return false;
-    }
-    r->store.count_max = count > COUNT_MAX ? COUNT_MAX : (size_t)count;
-    return true;
-}
-
 static void events_topics(struct request *r)
 {
-    if (!topics_words(r)) {
+    r->store = (struct store_request){ .kind = STORE_TOPICS };
+    if (!history_page(r)) {
         command_usage(r);
         return;
     }

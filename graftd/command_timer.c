@@ -6,7 +6,7 @@
 #include "lib/resp.h"
 #include "txn/timer_image.h"
 
-enum { LIST_MAX = 1000, TIMER_FIELDS = 9, ID_SHOWN = 64 };
+enum { TIMER_FIELDS = 9, ID_SHOWN = 64 };
 
 /* ---- LIST, SHOW ---- */
 
@@ -71,27 +71,10 @@ static void listed(struct store_request *s)
         request_error(r, err, "there is no memory for so many timers; ask for fewer with COUNT");
 }
 
-/* LIST [FROM id] [COUNT n] */
-static bool list_words(struct request *r)
-{
-    uint64_t count = LIST_MAX;
-
-    r->store = (struct store_request){ .kind = STORE_SCAN, .resource = RESOURCE_TIMER };
-    for (size_t i = 2; i < r->argc; i += 2) {
-        if (i + 1 == r->argc)
-            return false;
-        if (arg_is(r->argv[i], "FROM"))
-            r->store.from = r->argv[i + 1];
-        else if (!arg_is(r->argv[i], "COUNT") || !bytes_to_u64(r->argv[i + 1], &count) || count == 0)
-            return false;
-    }
-    r->store.count_max = count > LIST_MAX ? LIST_MAX : (size_t)count;
-    return r->store.from.len <= TIMER_ID_MAX;
-}
-
 static void timer_list(struct request *r)
 {
-    if (!list_words(r)) {
+    r->store = (struct store_request){ .kind = STORE_SCAN, .resource = RESOURCE_TIMER };
+    if (!history_page(r) || r->store.from.len > TIMER_ID_MAX) {
         command_usage(r);
         return;
     }

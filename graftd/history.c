@@ -33,6 +33,22 @@ bool history_failed(struct request *r)
     return true;
 }
 
+bool history_page(struct request *r)
+{
+    uint64_t count = HISTORY_PAGE_MAX;
+
+    for (size_t i = 2; i < r->argc; i += 2) {
+        if (i + 1 == r->argc)
+            return false;
+        if (arg_is(r->argv[i], "FROM"))
+            r->store.from = r->argv[i + 1];
+        else if (!arg_is(r->argv[i], "COUNT") || !bytes_to_u64(r->argv[i + 1], &count) || count == 0)
+            return false;
+    }
+    r->store.count_max = count > HISTORY_PAGE_MAX ? HISTORY_PAGE_MAX : (size_t)count;
+    return true;
+}
+
 bool history_id(struct bytes word, uint64_t *id) { return bytes_to_u64(word, id) && *id > 0 && *id <= INT64_MAX; }
 
 struct store_request history_row(uint64_t id)

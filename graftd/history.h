@@ -6,10 +6,14 @@
 
 #include "graftd/client.h"
 
+enum { HISTORY_PAGE_MAX = 1000 }; /* rows of one listing; without COUNT so many */
+
 /* Submits r->store; done() follows, with r as its owner. */
 void history_ask(struct request *r, void (*done)(struct store_request *));
 /* True: the store said no, or nobody reads the reply any more; the request has failed and may be gone. */
 bool history_failed(struct request *r);
+/* [FROM name] [COUNT n], from word 2 on, into r->store. False: the words are off. Borrowed from r. */
+bool history_page(struct request *r);
 /* A number from 1 on. */
 bool history_id(struct bytes word, uint64_t *id);
 /* Asks for its row alone, whatever its effects weigh. The answer may be the row of an older one. */
