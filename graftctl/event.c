@@ -2,30 +2,17 @@
 #include "graftctl/ask.h"
 #include "graftctl/show.h"
 #include "graftctl/table.h"
+#include "lib/iso_time.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-enum { EVENT_FIELDS = 4, TIMERS_PAGE = 1000 };
+enum { EVENT_FIELDS = 4, EVENTS_PAGE = 1000, TIMERS_PAGE = 1000 };
 
 static const char follow_ms[] = "60000"; /* one wait; then it asks again */
-static const char page[] = "1000";
 
 /* ---- events ---- */
-
-static const char *time_of(int64_t us, char out[32])
-{
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm tm;
-    size_t n;
-
-    gmtime_r(&seconds, &tm);
-    n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out + n, 32 - n, ".%03dZ", (int)(us / 1000 % 1000));
-    return out;
-}
 
 static enum err add_event(struct table *t, const graft_reply *event)
 {
@@ -33,7 +20,7 @@ static enum err add_event(struct table *t, const graft_reply *event)
     enum err err = table_add(t, reply_bytes(graft_client_item(event, 0)), true);
 
     if (err == OK)
-        err = table_add(t, bytes_str(time_of(graft_client_integer(graft_client_item(event, 3)), time)), false);
+        err = table_add(t, bytes_str(iso_time(graft_client_integer(graft_client_item(event, 3)), time)), false);
     if (err == OK)
         err = table_add(t, reply_bytes(graft_client_item(event, 2)), true);
     return err == OK ? table_add(t, reply_bytes(graft_client_item(event, 1)), false) : err;
@@ -95,8 +82,8 @@ enum outcome command_events(struct invocation *in)
         outcome = option_number(in, "count", INT64_MAX, &left);
     at = (int64_t)after;
     while (outcome == OUTCOME_DONE && left > 0 && (count > 0 || option_given(in, "follow"))) {
-        snprintf(ask_for, sizeof ask_for, "%" PRIu64, left < 1000 ? left : (uint64_t)1000);
-        outcome = read_page(in, left < 1000 ? ask_for : page, &at, &count, titled);
+        snprintf(ask_for, sizeof ask_for, "%" PRIu64, left < EVENTS_PAGE ? left : (uint64_t)EVENTS_PAGE);
+        outcome = read_page(in, ask_for, &at, &count, titled);
         left -= count < left ? count : left;
         titled = titled && count == 0;
     }

@@ -1,7 +1,7 @@
 #include "graftd/audit.h"
 
 #include "graftd/audit_file.h"
-#include "graftd/iso_time.h"
+#include "lib/iso_time.h"
 #include "lib/check.h"
 #include "lib/list.h"
 #include "lib/log.h"

@@ -8,7 +8,7 @@
 #define GRAFTD_COMMAND_H
 
 #include "graftd/client.h"
-#include "graftd/iso_time.h"
+#include "lib/iso_time.h"
 
 struct command {
     const char *name, *usage;

@@ -1,4 +1,4 @@
-#include "graftd/iso_time.h"
+#include "lib/iso_time.h"
 
 #include <stdio.h>
 #include <time.h>

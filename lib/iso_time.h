@@ -1,6 +1,6 @@
 /* Time for people and programs. */
-#ifndef GRAFTD_ISO_TIME_H
-#define GRAFTD_ISO_TIME_H
+#ifndef GRAFTD_LIB_ISO_TIME_H
+#define GRAFTD_LIB_ISO_TIME_H
 
 #include <stdint.h>
 
