@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -39,6 +40,7 @@ enum {
 static const struct resource *const resources[] = { &crash_kv,   &crash_undo,  &crash_session,
                                                     &crash_file, &crash_event, &crash_timer };
 enum { RESOURCES = sizeof resources / sizeof resources[0] };
+static pthread_t threads[RESOURCES][CRASH_CLIENTS_MAX];
 
 uint64_t crash_seed;
 char crash_files[4096];
@@ -232,6 +234,39 @@ void bulk_piece(const char *text, char *out)
         out[i] = i % (len + 1) == len ? ' ' : text[i % (len + 1)];
 }
 
+/* ---- the load of one resource ---- */
+
+static size_t thread_count(const struct resource *r) { return r->client_count + (r->beside != NULL); }
+
+static void load(int i)
+{
+    const struct resource *r = resources[i];
+    char *client = r->clients;
+
+    if (thread_count(r) > CRASH_CLIENTS_MAX)
+        complain("%s: more than %d clients", r->name, CRASH_CLIENTS_MAX);
+    for (size_t k = 0; k < thread_count(r); k++, client += r->client_size) {
+        bool beside = k == r->client_count;
+        if (pthread_create(&threads[i][k], NULL, beside ? r->beside : r->run, beside ? NULL : client) != 0)
+            complain("no more threads");
+    }
+}
+
+static void join(int i)
+{
+    for (size_t k = 0; k < thread_count(resources[i]); k++)
+        pthread_join(threads[i][k], NULL);
+}
+
+static uint64_t total(const struct resource *r)
+{
+    uint64_t sum = 0;
+
+    for (size_t k = 0; k < r->client_count; k++)
+        sum += *(const uint64_t *)(const void *)((const char *)r->clients + k * r->client_size + r->total_at);
+    return sum;
+}
+
 /* ---- the whole ---- */
 
 static void load_and_kill(pid_t pid)
@@ -241,12 +276,12 @@ static void load_and_kill(pid_t pid)
 
     for (int i = 0; i < RESOURCES; i++)
         if (alone < 0 || alone == i)
-            resources[i]->load();
+            load(i);
     sleep_us((KILL_MS_MIN + draw(draw(LONG_ONE_IN) == 0 ? LONG_MS_MAX : KILL_MS_MAX)) * 1000 + draw(1000));
     daemon_kill(pid);
     for (int i = 0; i < RESOURCES; i++)
         if (alone < 0 || alone == i)
-            resources[i]->join();
+            join(i);
     kill_number++;
 }
 
@@ -327,7 +362,7 @@ int main(int argc, char **argv)
     daemon_kill(pid);
     for (int i = 0; i < RESOURCES; i++)
         printf("%s: %" PRIu64 " requests answered, none lost, none there in part\n", resources[i]->name,
-               resources[i]->total());
+               total(resources[i]));
     tell_recoveries();
     return 0;
 }

@@ -17,12 +17,18 @@
 struct resource {
     const char *name;
     void (*set_up)(graft_client *); /* once, on the first daemon */
-    void (*load)(void);             /* starts its clients, which run until their connections are lost */
-    void (*join)(void);             /* after the kill: waits for them */
+    /* Each runs on a thread of its own until its connection is lost. */
+    void *clients;
+    size_t client_count, client_size, total_at; /* total_at: where a client keeps the number of its requests answered */
+    void *(*run)(void *client);
+    void *(*beside)(void *);        /* runs as a client does, without being one. NULL: nothing */
     void (*check)(graft_client *);  /* on the next daemon: complains of what must not be */
-    uint64_t (*total)(void);        /* requests answered so far */
     void (*finish)(graft_client *); /* after the last check: what can only be said when all is still. NULL: nothing */
 };
+
+enum { CRASH_CLIENTS_MAX = 16 }; /* of one resource, with what runs beside them */
+#define CRASH_CLIENTS(clients, run) \
+    clients, sizeof clients / sizeof clients[0], sizeof clients[0], offsetof(struct client, total), run
 
 extern const struct resource crash_kv, crash_undo, crash_session, crash_file, crash_event, crash_timer;
 

@@ -8,7 +8,6 @@
 #include "tests/tool/crash.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,6 @@ enum { CLIENTS = 3, PAGE = 500, BLOCK_MS = 50 };
 
 struct client {
     int number;
-    pthread_t thread;
     uint64_t total, round;
     int64_t sent, answered;
 };
@@ -31,7 +29,6 @@ struct reader {
 
 static struct client clients[CLIENTS];
 static struct reader readers[CLIENTS], follower;
-static pthread_t follower_thread;
 
 /* ---- the load ---- */
 
@@ -191,30 +188,6 @@ static void set_up(graft_client *connection)
     }
 }
 
-static void load(void)
-{
-    bool good = pthread_create(&follower_thread, NULL, run_follower, NULL) == 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        good = good && pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) == 0;
-    if (!good)
-        complain("no more threads");
-}
-
-static void join(void)
-{
-    pthread_join(follower_thread, NULL);
-    for (int i = 0; i < CLIENTS; i++)
-        pthread_join(clients[i].thread, NULL);
-}
-
-static uint64_t total(void)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        sum += clients[i].total;
-    return sum;
-}
-
-const struct resource crash_event = { "events", set_up, load, join, check, total, finish };
+const struct resource crash_event = {
+    "events", set_up, CRASH_CLIENTS(clients, run_client), run_follower, check, finish
+};

@@ -12,7 +12,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +32,6 @@ enum {
 
 struct client {
     int number;
-    pthread_t thread;
     uint64_t round, total;
     int64_t now, next; /* numbers: of what is there, of what may be */
 };
@@ -339,19 +337,6 @@ static void set_up(graft_client *connection)
     }
 }
 
-static void load(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
-            complain("no more threads");
-}
-
-static void join(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        pthread_join(clients[i].thread, NULL);
-}
-
 static void check(graft_client *connection)
 {
     for (int i = 0; i < CLIENTS; i++)
@@ -360,13 +345,4 @@ static void check(graft_client *connection)
     check_kept_all(connection);
 }
 
-static uint64_t total(void)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        sum += clients[i].total;
-    return sum;
-}
-
-const struct resource crash_file = { "files", set_up, load, join, check, total, NULL };
+const struct resource crash_file = { "files", set_up, CRASH_CLIENTS(clients, run_client), NULL, check, NULL };

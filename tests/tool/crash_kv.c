@@ -10,7 +10,6 @@
 #include "tests/tool/crash.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +31,6 @@ enum kind { MOVE_KEYS, MOVE_ARGS, SET, INCR, PIPELINE, MSET, BULK, STANZA, SPOIL
 struct client {
     int number;
     enum kind kind;
-    pthread_t thread;
     int64_t sent, answered; /* numbers of requests */
     int64_t settled;        /* requests whose moves are in the model */
     int64_t seen;           /* LOOK: the highest number it read */
@@ -291,26 +289,4 @@ static void set_up(graft_client *connection)
         clients[i] = (struct client){ .number = i, .kind = kinds[i] };
 }
 
-static void load(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
-            complain("no more threads");
-}
-
-static void join(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        pthread_join(clients[i].thread, NULL);
-}
-
-static uint64_t total(void)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        sum += clients[i].total;
-    return sum;
-}
-
-const struct resource crash_kv = { "keys and values", set_up, load, join, check, total, NULL };
+const struct resource crash_kv = { "keys and values", set_up, CRASH_CLIENTS(clients, run_client), NULL, check, NULL };

@@ -6,7 +6,6 @@
 #include "tests/tool/crash.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,6 @@ enum { CLIENTS = 3, GROUPS = 4 };
 
 struct client {
     int number;
-    pthread_t thread;
     uint64_t round, total;
     uint64_t now, next; /* what all keys hold: 0, or the round that committed last; and that which may have */
 };
@@ -119,32 +117,12 @@ static void set_up(graft_client *connection)
         clients[i] = (struct client){ .number = i };
 }
 
-static void load(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
-            complain("no more threads");
-}
-
-static void join(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        pthread_join(clients[i].thread, NULL);
-}
-
 static void check(graft_client *connection)
 {
     for (int i = 0; i < CLIENTS; i++)
         check_client(&clients[i], connection);
 }
 
-static uint64_t total(void)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        sum += clients[i].total;
-    return sum;
-}
-
-const struct resource crash_session = { "large transactions", set_up, load, join, check, total, NULL };
+const struct resource crash_session = {
+    "large transactions", set_up, CRASH_CLIENTS(clients, run_client), NULL, check, NULL
+};

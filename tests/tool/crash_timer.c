@@ -8,7 +8,6 @@
 #include "tests/tool/crash.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +25,6 @@ enum {
 
 struct client {
     int number;
-    pthread_t thread;
     uint64_t total, round;
     int64_t sent, answered;
     int64_t settled;      /* each up to this one was counted once */
@@ -207,26 +205,4 @@ static void set_up(graft_client *connection)
         clients[i] = (struct client){ .number = i };
 }
 
-static void load(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
-            complain("no more threads");
-}
-
-static void join(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        pthread_join(clients[i].thread, NULL);
-}
-
-static uint64_t total(void)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        sum += clients[i].total;
-    return sum;
-}
-
-const struct resource crash_timer = { "timers", set_up, load, join, check, total, finish };
+const struct resource crash_timer = { "timers", set_up, CRASH_CLIENTS(clients, run_client), NULL, check, finish };

@@ -9,7 +9,6 @@
 #include "tests/tool/crash.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +17,6 @@ enum { CLIENTS = 4, STATE_MAX = 32 };
 
 struct client {
     int number;
-    pthread_t thread;
     uint64_t round, total;
     char now[STATE_MAX], next[STATE_MAX]; /* "": the keys are not there */
     int64_t changed;                      /* the transaction that is to be taken back; 0: not known */
@@ -204,32 +202,12 @@ static void set_up(graft_client *connection)
         clients[i] = (struct client){ .number = i };
 }
 
-static void load(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
-            complain("no more threads");
-}
-
-static void join(void)
-{
-    for (int i = 0; i < CLIENTS; i++)
-        pthread_join(clients[i].thread, NULL);
-}
-
 static void check(graft_client *connection)
 {
     for (int i = 0; i < CLIENTS; i++)
         check_client(&clients[i], connection);
 }
 
-static uint64_t total(void)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < CLIENTS; i++)
-        sum += clients[i].total;
-    return sum;
-}
-
-const struct resource crash_undo = { "undo, redo, cascade", set_up, load, join, check, total, NULL };
+const struct resource crash_undo = {
+    "undo, redo, cascade", set_up, CRASH_CLIENTS(clients, run_client), NULL, check, NULL
+};
