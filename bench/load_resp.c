@@ -10,11 +10,25 @@ static void open_resp(struct client *c, const char *address, const struct bytes 
     c->fd = stream_connect(address);
 }
 
+/* printf would take longer than a server takes to answer. */
+static void add_number(struct buf *b, char kind, size_t n)
+{
+    char text[24], *p = text + sizeof text;
+
+    *--p = '\n';
+    *--p = '\r';
+    do
+        *--p = (char)('0' + n % 10);
+    while ((n /= 10) > 0);
+    *--p = kind;
+    load_want(buf_add(b, p, (size_t)(text + sizeof text - p)));
+}
+
 static void ask(struct client *c, const struct bytes *words, size_t count)
 {
-    load_want(buf_addf(&c->out, "*%zu\r\n", count));
+    add_number(&c->out, '*', count);
     for (size_t i = 0; i < count; i++) {
-        load_want(buf_addf(&c->out, "$%zu\r\n", words[i].len));
+        add_number(&c->out, '$', words[i].len);
         load_want(buf_add(&c->out, words[i].data, words[i].len));
         load_want(buf_add(&c->out, "\r\n", 2));
     }

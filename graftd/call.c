@@ -79,11 +79,10 @@ static void call_finish(struct call *c, const struct failure *why)
         c->core->stats.committed++;
     }
     call_leave_list(c);
+    call_leave_order(c);
     c->events->done(c->owner, why, buf_bytes(&c->reply));
     call_free(c);
 }
-
-static void call_queue(struct call *c);
 
 /* It is undone: as the victim of a deadlock (T6), because it was taken back, or because it lost its worker before anything
  * came of it. Runs anew, unseen, within the deadline that it had. */
@@ -272,8 +271,10 @@ void call_commit(struct call *c)
     lingers = txn_lingers(c->own.txn);
     call_end_txn(c);
     seat_end(&c->seat);
-    if (!lingers)
-        c->events->decided(c->owner);
+    if (lingers)
+        return;
+    call_leave_order(c);
+    c->events->decided(c->owner);
 }
 
 /* ---- waking ---- */
@@ -381,7 +382,7 @@ static void seat_begins(struct seat *s)
     struct call *c = list_entry(s, struct call, seat);
 
     call_head(c);
-    call_run(c);
+    (void)call_run(c);
 }
 
 static void seat_taken_back(struct seat *s) { call_unsend(list_entry(s, struct call, seat)); }
@@ -395,11 +396,14 @@ static const struct seat_events seat_events = {
     .died = call_lost_worker,
 };
 
-static void call_queue(struct call *c)
+void call_queue(struct call *c)
 {
     enum err err;
 
     c->txn_id = 0;
+    c->queued = true;
+    if (c->after != NULL)
+        return;
     err = seat_take(c->graft->pool, &c->seat, &c->why);
     if (err == OK)
         call_seated(c);
@@ -414,7 +418,7 @@ static uint64_t lower(uint64_t limit, uint64_t timeout) { return timeout != 0 &&
 static struct call *call_new(struct core *core, const struct call_request *request, const struct call_events *events,
                              void *owner)
 {
-    struct call *c = calloc(1, sizeof *c);
+    struct call *c = malloc(sizeof *c);
     const struct grant_limits *limits = grant_limits(request->graft->grant);
 
     if (c == NULL)
@@ -459,14 +463,20 @@ static struct call *call_new(struct core *core, const struct call_request *reque
 enum err call_begin(struct core *core, const struct call_request *request, const struct call_events *events,
                     void *owner, struct call **out, struct failure *why)
 {
-    struct call *c = call_new(core, request, events, owner);
+    struct call *c;
     enum err err;
 
+    if (request->after != NULL && !call_may_follow(request))
+        return ERR_WAIT;
+    c = call_new(core, request, events, owner);
     if (c == NULL)
         return fail(why, ERR_NOMEM, "no memory for another call");
     err = call_check_keys(c);
-    if (err == OK)
+    if (err == OK && request->after != NULL)
+        call_follow(c);
+    else if (err == OK)
         err = seat_take(c->graft->pool, &c->seat, &c->why);
+    c->queued = err == ERR_WAIT;
     if (err != OK && err != ERR_WAIT) {
         fail(why, err, "%s %s", c->label, c->why.text);
         graft_hold(c->graft);

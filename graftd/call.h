@@ -48,11 +48,15 @@ struct call_request {
                             Borrowed. done() with ERR_ABSENT: it was not armed any more */
     uint64_t asked_by;   /* for the history: the transaction that it was asked for in; 0: none */
     uint64_t timeout_ms;             /* 0: the grant's limits alone */
+    struct call *after; /* the one before it of the same connection, which is not decided; NULL: none. With a transaction
+                           of its own alone */
     const struct bytes *keys, *args; /* borrowed until done() */
     size_t key_count, arg_count;
 };
 
 struct call_events {
+    /* It had waited for a worker, and was sent to one: another may follow it. NULL: nobody wants to know. */
+    void (*sent)(void *owner);
     /* Of a call with a transaction of its own: the outcome is fixed, only its durability is awaited: what comes later sees
      * its effects. Not called if it failed, nor if it keeps its locks until it is on disk (txn_lingers). */
     void (*decided)(void *owner);
@@ -64,10 +68,12 @@ struct call_events {
     void (*done)(void *owner, const struct failure *why, struct bytes value);
 };
 
-/* ERR_BUSY, ERR_NOMEM, ERR_NOGRAFT, ERR_BADARG, ERR_DENIED: not begun, no event follows. Else *out is set before anything happens, and
- * done() may come before this returns. */
+/* ERR_BUSY, ERR_NOMEM, ERR_NOGRAFT, ERR_BADARG, ERR_DENIED: not begun, no event follows; nor with ERR_WAIT: it cannot follow
+ * request->after now. Else *out is set before anything happens, and done() may come before this returns. */
 enum err call_begin(struct core *core, const struct call_request *request, const struct call_events *events,
                     void *owner, struct call **out, struct failure *why);
+/* Another of the same graft may be begun after it now, though it is not decided. */
+bool call_takes_follower(const struct call *c);
 /* Ends it: ERR_KILLED by request, ERR_LOST when its client is gone. Harmless when its outcome is fixed. done() follows, or has come. */
 void call_cancel(struct call *c, enum err err, const char *why);
 

@@ -2,6 +2,7 @@
  * What call.c, call_key.c, call_run.c and call_nest.c share, and nobody else sees.
  *
  *     call.c       a call's life: beginning, commit, abort, retry, end      call_run.c   while the graft runs: messages, deadlines
+ *     call_order.c the order of one connection's calls
  *     call_key.c   declared keys and arguments, and the message that starts   call_nest.c  calls inside calls
  */
 #ifndef GRAFTD_CALL_IMPL_H
@@ -58,6 +59,8 @@ struct call {
     size_t *order;     /* declared keys, sorted; fetched so far: */
     size_t fetched;
     bool timer_taken; /* the timer that asked for it is deleted */
+    struct call *after, *follower; /* of the same connection, see call_order.c; NULL: none */
+    bool queued; /* it waits, or waited last, for a worker */
     struct call *child;       /* the nested call that the worker waits for */
     struct bytes *child_args; /* owned; the bytes lie in the message that is held */
     bool child_ended, starting_child;
@@ -76,6 +79,14 @@ void call_head(struct call *c);   /* its worker is its own now: the wall limit o
 void call_unsend(struct call *c); /* it was sent behind another, or was to be, and has no worker any more: from the beginning */
 uint64_t call_measure(struct call *c); /* CPU time so far, nested calls included, microseconds */
 
+void call_queue(struct call *c);  /* QUEUED: for a worker, unless another goes before it */
+
+/* call_order.c */
+bool call_may_follow(const struct call_request *request); /* its request->after */
+void call_follow(struct call *c); /* into that one's worker */
+/* It is decided, or never will be: the one after it goes on. */
+void call_leave_order(struct call *c);
+
 /* call_key.c */
 enum err call_check_keys(struct call *c);
 enum err call_sort_keys(struct call *c);
@@ -84,7 +95,7 @@ void call_fetch(struct call *c);
 /* call_run.c */
 bool call_heard(struct seat *seat, uint8_t number, struct bytes body); /* see seat_events */
 void call_lost_worker(struct seat *seat, const char *why, bool outside);
-void call_run(struct call *c);  /* RUNNING, from now on */
+bool call_run(struct call *c);  /* RUNNING, from now on. False: its time is up already, and it has ended */
 void call_watch_deadlines(struct call *c);
 
 /* call_nest.c */

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+enum { SCRATCH_KEEP_MAX = 64 * 1024 }; /* bytes of a buffer that is kept from call to call */
+
 static const struct call *sorting; /* qsort has no context; the loop is one thread */
 
 static int by_key(const void *a, const void *b)
@@ -82,6 +84,15 @@ static enum err add_args(struct call *c, struct buf *args)
     return err == OK ? OK : cannot_send(c, err, "arguments");
 }
 
+/* For the next call. */
+static void put_aside(struct buf *b)
+{
+    if (b->cap > SCRATCH_KEEP_MAX)
+        buf_fini(b);
+    else
+        buf_clear(b);
+}
+
 static enum err send_call(struct call *c)
 {
     struct port *port = c->core->port;
@@ -94,12 +105,10 @@ static enum err send_call(struct call *c)
         .seed = bytes_of(seed, sizeof seed),
         .uid = c->who.uid,
     };
-    struct buf keys, args, frame;
+    static struct buf keys = { .max = WIRE_FRAME_MAX }, args = { .max = WIRE_FRAME_MAX },
+                      frame = { .max = WIRE_FRAME_MAX + WIRE_HEAD };
     enum err err;
 
-    buf_init(&keys, WIRE_FRAME_MAX);
-    buf_init(&args, WIRE_FRAME_MAX);
-    buf_init(&frame, WIRE_FRAME_MAX + WIRE_HEAD);
     if ((err = add_keys(c, &keys)) == OK && (err = add_args(c, &args)) == OK) {
         m.keys = buf_bytes(&keys);
         m.args = buf_bytes(&args);
@@ -110,9 +119,9 @@ static enum err send_call(struct call *c)
         if (err != OK && err != ERR_WAIT)
             err = cannot_send(c, err, "keys and arguments");
     }
-    buf_fini(&keys);
-    buf_fini(&args);
-    buf_fini(&frame);
+    put_aside(&keys);
+    put_aside(&args);
+    put_aside(&frame);
     return err;
 }
 
@@ -147,6 +156,19 @@ static void call_refuses(struct call *c, enum err err)
     call_abort(c);
 }
 
+/* What the owner does upon it may end the call. */
+static void call_sent(struct call *c)
+{
+    bool head = seat_is_head(&c->seat);
+
+    if (!head)
+        call_move(c, SENT);
+    else if (!call_run(c))
+        return;
+    if (c->queued && c->events->sent != NULL)
+        c->events->sent(c->owner);
+}
+
 void call_fetch(struct call *c)
 {
     enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
@@ -168,8 +190,6 @@ void call_fetch(struct call *c)
         call_waits(c);
     else if (err != OK)
         call_refuses(c, err);
-    else if (seat_is_head(&c->seat))
-        call_run(c);
     else
-        call_move(c, SENT);
+        call_sent(c);
 }

@@ -110,7 +110,8 @@ static uint64_t slow_at_us(const struct call *c)
     return (half_ms < SLOW_CPU_MS_MAX ? half_ms : SLOW_CPU_MS_MAX) * 1000;
 }
 
-static void watch_deadlines(struct call *c)
+/* False: one has passed, and the call has ended. */
+static bool watch_deadlines(struct call *c)
 {
     int64_t now = port_now_ms(c->core->port), left = c->wall_end_ms - now;
     uint64_t cpu_left_ms;
@@ -122,7 +123,7 @@ static void watch_deadlines(struct call *c)
                      c->cpu_limit_ms);
             fail(&c->why, ERR_TIMEOUT, "used its %" PRIu64 " ms of CPU", c->cpu_limit_ms);
             call_abort(c);
-            return;
+            return false;
         }
         if (c->cpu_us >= slow_at_us(c))
             seat_slow(&c->seat);
@@ -139,9 +140,10 @@ static void watch_deadlines(struct call *c)
                                                     : "took its %" PRIu64 " ms of time",
              c->wall_limit_ms);
         call_abort(c);
-        return;
+        return false;
     }
     c->core->port->ops->timer_start(c->timer, (uint64_t)left);
+    return true;
 }
 
 /* Both deadlines: the timer is set to the earliest moment at which one of them can have passed (W3). */
@@ -149,12 +151,12 @@ void call_watch_deadlines(struct call *c)
 {
     if (c->state == RUNNING)
         c->cpu_us = call_measure(c);
-    watch_deadlines(c);
+    (void)watch_deadlines(c);
 }
 
-void call_run(struct call *c)
+bool call_run(struct call *c)
 {
     call_move(c, RUNNING);
     c->cpu_us = 0;
-    watch_deadlines(c);
+    return watch_deadlines(c);
 }

@@ -1,6 +1,7 @@
 #include "graftd/client_impl.h"
 
 #include "graftd/account.h"
+#include "graftd/call.h"
 #include "graftd/command.h"
 #include "graftd/session.h"
 #include "graftd/subscribe.h"
@@ -66,12 +67,13 @@ static void client_end(struct client *c)
     while ((node = list_pop(&c->requests)) != NULL) {
         struct request *r = list_entry(node, struct request, link);
         r->client = NULL;
-        if (r->done)
+        if (r->done || r == c->parked)
             request_free(r);
         else if (r->cancel != NULL)
             r->cancel(r);
     }
     c->pending = 0;
+    c->parked = NULL;
     list_remove(&c->link);
     resp_fini(&c->parser);
 }
@@ -109,12 +111,12 @@ static bool may_begin(const struct client *c)
 {
     const struct list *last = list_last(&c->requests);
 
-    if (c->quitting || c->request_count >= REQUEST_PIPELINE_MAX || c->asked >= REQUEST_ASKED_MAX)
+    if (c->quitting || c->parked != NULL || c->request_count >= REQUEST_PIPELINE_MAX || c->asked >= REQUEST_ASKED_MAX)
         return false;
     if (c->core->port->ops->stream_unsent(c->stream) > CLIENT_UNSENT_MAX ||
         (last != NULL && c->pending > CLIENT_PENDING_MAX))
         return false;
-    return last == NULL || list_entry(last, struct request, link)->decided;
+    return client_takes_another(c);
 }
 
 /* The peer does not speak RESP: it is told, and closed. */
@@ -140,6 +142,17 @@ static void refuse_rest(struct client *c, enum err err, const char *sentence)
     client_run(c);
 }
 
+static bool begin_parked(struct client *c)
+{
+    struct request *r = c->parked;
+
+    if (!request_may_run(r))
+        return false;
+    c->parked = NULL;
+    command_run(r);
+    return c->parked == NULL;
+}
+
 /* False when there is nothing (more) to begin. */
 static bool begin_one(struct client *c)
 {
@@ -147,6 +160,8 @@ static bool begin_one(struct client *c)
     struct failure why = { 0 };
     struct request *r;
 
+    if (c->parked != NULL)
+        return begin_parked(c);
     if (!may_begin(c))
         return false;
     switch (resp_next(&c->parser, c->in, &limits, &command, &why)) {
@@ -167,8 +182,11 @@ static bool begin_one(struct client *c)
     c->half_since = 0;
     if (c->session != NULL)
         session_busy(c->session);
-    command_run(r);
-    return true;
+    if (request_may_run(r))
+        command_run(r);
+    else
+        request_park(r);
+    return c->parked == NULL;
 }
 
 void client_run(struct client *c)

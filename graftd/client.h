@@ -1,8 +1,9 @@
 /*
  * One connection: its requests in order, its replies in order.
  *
- * Requests of a connection are begun one after the other: the next begins when the outcome of the one before is fixed,
- * though it may not be on disk yet; so a pipeline sees its own effects, and still shares its fsyncs. Replies leave in the
+ * Requests of a connection take effect one after the other: the next begins when the outcome of the one before is fixed,
+ * though it may not be on disk yet; so a pipeline sees its own effects, and still shares its fsyncs. Calls of one graft
+ * may be begun before that: the graft runs them in their order (call_order.c). Replies leave in the
  * order of their requests. A connection that goes away ends what it began (T3).
  */
 #ifndef GRAFTD_CLIENT_H
@@ -83,6 +84,13 @@ void request_done(struct request *r);
 /* The reply is this error and nothing else; then request_done. */
 void request_fail(struct request *r, const struct failure *why);
 void request_error(struct request *r, enum err err, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The call before it of the same connection, that is not decided; NULL: it need not wait for any. */
+struct call *request_before(const struct request *r);
+/* It has not begun: it will be run anew when the one before it has come further. */
+void request_park(struct request *r);
+/* Its call was sent to a worker: the next one may be, too. */
+void request_sent(struct request *r);
 
 /* It asks the store: no more than REQUEST_ASKED_MAX of a connection do so at a time, until they are done. */
 void request_asks(struct request *r);

@@ -20,7 +20,8 @@ struct client {
     struct session *session; /* NULL: it holds no transaction */
     struct list subscriptions;
     struct list requests;    /* not answered yet, oldest first */
-    size_t request_count;
+    size_t request_count, undecided; /* undecided: of them */
+    struct request *parked;  /* the newest of them, not begun: it waits for the one before it */
     size_t asked;            /* of them, that wait for the store */
     size_t pending;          /* bytes of them and of their replies */
     struct account *account; /* of its user; until its stream is gone */
@@ -41,5 +42,9 @@ bool client_too_heavy(struct client *c);
 /* The newest of its client's; NULL: no memory. */
 struct request *request_new(struct client *c, const struct resp_command *command);
 void request_free(struct request *r);
+/* A further request may begin, if it is a call. */
+bool client_takes_another(const struct client *c);
+/* Nothing before it is in its way. */
+bool request_may_run(const struct request *r);
 
 #endif

@@ -15,7 +15,7 @@ enum { RIGHT_NONE = -1, NAME_MAX_SHOWN = 64 };
 
 static const struct command command_table[] = {
 #define COMMAND(name, args_min, args_max, right, handler, usage) \
-    { name, usage, args_min, args_max, RIGHT_##right, handler },
+    { name, sizeof name - 1, usage, args_min, args_max, RIGHT_##right, handler },
 #include "graftd/command.def"
 #undef COMMAND
 };
@@ -49,9 +49,16 @@ void command_usage(struct request *r) { request_error(r, ERR_COMMAND, "syntax er
 static const struct command *command_find(struct bytes name)
 {
     for (size_t i = 0; i < command_count; i++)
-        if (arg_is(name, command_table[i].name))
+        if (name.len == command_table[i].name_len && strncasecmp(name.data, command_table[i].name, name.len) == 0)
             return &command_table[i];
     return NULL;
+}
+
+bool command_is_call(struct bytes name)
+{
+    const struct command *c = command_find(name);
+
+    return c != NULL && (c->run == command_fcall || c->run == command_fcall_ro || c->run == command_call);
 }
 
 /* Commands whose usage has a word in capitals behind the name: "GRAFT LOAD …". */
@@ -120,7 +127,8 @@ void command_run(struct request *r)
 {
     char shown[NAME_MAX_SHOWN];
 
-    r->core->stats.commands++;
+    if (r->command == NULL) /* else it was looked at before */
+        r->core->stats.commands++;
     r->command = command_find(r->argv[0]);
     if (r->command == NULL) {
         request_error(r, ERR_COMMAND, "unknown command '%s'", bytes_show(r->argv[0], shown, sizeof shown));

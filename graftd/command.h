@@ -11,12 +11,16 @@
 #include "lib/iso_time.h"
 
 struct command {
-    const char *name, *usage;
+    const char *name;
+    size_t name_len;
+    const char *usage;
     int args_min, args_max;
     int right; /* enum right, or -1 */
     void (*run)(struct request *);
 };
 
+/* It calls a graft. */
+bool command_is_call(struct bytes name);
 /* Finds the command, checks arity and right, runs it. */
 void command_run(struct request *r);
 /* Adds a line for each `deny command` that no command meets, as far as out has room. */

@@ -13,6 +13,8 @@ static void refuse(struct request *r, const struct failure *why)
     request_fail(r, why);
 }
 
+static void call_sent(void *owner) { request_sent(owner); }
+
 static void call_decided(void *owner) { request_decided(owner); }
 
 static void call_done(void *owner, const struct failure *why, struct bytes value)
@@ -52,7 +54,7 @@ static enum err call_tried(void *owner, struct bytes reply, const struct txn *t)
     return err == OK ? history_add_effects_of(r, t) : err;
 }
 
-static const struct call_events call_events = { .decided = call_decided, .tried = call_tried, .done = call_done };
+static const struct call_events call_events = { .sent = call_sent, .decided = call_decided, .tried = call_tried, .done = call_done };
 
 static void call_lost(struct request *r)
 {
@@ -79,13 +81,20 @@ static enum err check_options(const struct call_request *call, struct failure *w
 static void begin(struct request *r, struct call_request *call)
 {
     struct failure why = { 0 };
+    enum err err;
 
     call->who = request_principal(r);
+    call->after = request_before(r);
     r->cancel = call_lost;
     r->trial = call->trial;
-    if (check_options(call, &why) != OK ||
-        registry_function(r->core, call->who, r->argv[1], &call->graft, &call->function, &why) != OK ||
-        call_begin(r->core, call, &call_events, r, &r->call, &why) != OK)
+    err = check_options(call, &why);
+    if (err == OK)
+        err = registry_function(r->core, call->who, r->argv[1], &call->graft, &call->function, &why);
+    if (err == OK)
+        err = call_begin(r->core, call, &call_events, r, &r->call, &why);
+    if (err == ERR_WAIT)
+        request_park(r);
+    else if (err != OK)
         refuse(r, &why);
 }
 

@@ -57,6 +57,7 @@ struct stream_events {
 };
 
 struct port_ops {
+    /* Both may stand still until the callback that the loop is in returns. */
     int64_t (*now_ms)(struct port *);  /* monotonic */
     int64_t (*wall_us)(struct port *); /* since 1970 */
     void (*random)(struct port *, void *out, size_t n);
@@ -89,7 +90,7 @@ struct port_ops {
     void (*process_end)(struct port_process *);
     /* From now on it gets the CPU only when others leave some, as far as the system can be told so; not to be taken back. */
     void (*process_slow)(struct port_process *);
-    /* CPU time used so far, microseconds; what was read last when it is gone. */
+    /* CPU time used so far, or when this callback began to ask, microseconds; what was read last when it is gone. */
     uint64_t (*process_cpu_us)(struct port_process *);
     pid_t (*process_pid)(struct port_process *); /* for people; 0 when not known yet */
 

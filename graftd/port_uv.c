@@ -2,6 +2,8 @@
  * The real world on one libuv loop: clock, timers, readiness, signals, wake-ups from other threads.
  * The only home of libuv.
  *
+ * Time stands still while one callback of the loop runs: a clock is read at most once in each.
+ *
  * Order of a turn: libuv calls timers and what is ready; then, before it sleeps, the prepare hook runs
  * the daemon's tick and the flushes until nobody asks for more. So all that one turn produced for one
  * peer leaves in one write.
@@ -19,6 +21,7 @@
 enum {
     SIGNAL_MAX = 8,
     RANDOM_POOL = 4096,      /* bytes */
+    SPARE_TIMERS_MAX = 1024, /* kept for the next calls: their memory, and libuv's two steps to close one */
     TICKS_PER_TURN_MAX = 64, /* then sleepers get their turn: I/O is looked at again */
 };
 
@@ -32,6 +35,11 @@ struct port_uv {
     const struct layer_rules *layers;
     uint8_t pool[RANDOM_POOL];
     size_t pool_left;
+    uint64_t moment;    /* callbacks so far */
+    bool knows_ms, knows_us;
+    int64_t us;
+    struct port_timer *spare_timers;
+    size_t spare_timer_count;
     bool tick_wanted;
     int working;                          /* pieces of work on other threads */
     struct flush *flushes, **flushes_end; /* in the order in which they were asked for */
@@ -47,6 +55,7 @@ struct port_timer {
     uv_timer_t handle;
     void (*fired)(void *owner);
     void *owner;
+    struct port_timer *next_spare;
 };
 
 struct watch {
@@ -58,19 +67,37 @@ struct watch {
 
 static struct port_uv *real(struct port *p) { return (struct port_uv *)p; }
 
-static int64_t now_ms(struct port *p)
+/* A callback begins. */
+static struct port_uv *enter(struct port_uv *p)
 {
-    uv_update_time(&real(p)->loop);
-    return (int64_t)uv_now(&real(p)->loop);
+    p->moment++;
+    p->knows_ms = p->knows_us = false;
+    return p;
 }
 
-static int64_t wall_us(struct port *p)
+uint64_t port_uv_moment(struct port *p) { return real(p)->moment; }
+
+static int64_t now_ms(struct port *port)
 {
+    struct port_uv *p = real(port);
+
+    if (!p->knows_ms)
+        uv_update_time(&p->loop);
+    p->knows_ms = true;
+    return (int64_t)uv_now(&p->loop);
+}
+
+static int64_t wall_us(struct port *port)
+{
+    struct port_uv *p = real(port);
     struct timespec ts;
 
-    (void)p;
+    if (p->knows_us)
+        return p->us;
     clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    p->us = (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    p->knows_us = true;
+    return p->us;
 }
 
 /* Seeds of calls are small and many: drawn from a pool, so that not each of them is a system call. Used bytes are wiped. */
@@ -136,9 +163,10 @@ static void before_sleep(uv_prepare_t *handle)
 
     uv_idle_stop(&p->idle);
     for (int i = 0; p->tick_wanted && i < TICKS_PER_TURN_MAX; i++) {
-        p->tick_wanted = false;
+        enter(p)->tick_wanted = false;
         p->base.tick(p->base.tick_owner);
     }
+    enter(p);
     while ((f = p->flushes) != NULL) {
         flush_out(p, &p->flushes);
         f->run(f);
@@ -149,9 +177,7 @@ static void before_sleep(uv_prepare_t *handle)
 
 static void woken(uv_async_t *handle)
 {
-    struct port_uv *p = handle->data;
-
-    p->tick_wanted = true;
+    enter(handle->data)->tick_wanted = true;
 }
 
 void port_uv_wake(void *port) { uv_async_send(&real(port)->wake); }
@@ -162,16 +188,29 @@ static void timer_fired(uv_timer_t *handle)
 {
     struct port_timer *t = handle->data;
 
+    enter(handle->loop->data);
     t->fired(t->owner);
+}
+
+static struct port_timer *take_spare(struct port_uv *p)
+{
+    struct port_timer *t = p->spare_timers;
+
+    if (t == NULL)
+        return NULL;
+    p->spare_timers = t->next_spare;
+    p->spare_timer_count--;
+    return t;
 }
 
 static struct port_timer *timer_new(struct port *p, void (*fired)(void *owner), void *owner)
 {
-    struct port_timer *t = calloc(1, sizeof *t);
+    struct port_timer *t = take_spare(real(p));
 
+    if (t == NULL && (t = calloc(1, sizeof *t)) != NULL)
+        CHECK(uv_timer_init(&real(p)->loop, &t->handle) == 0);
     if (t == NULL)
         return NULL;
-    CHECK(uv_timer_init(&real(p)->loop, &t->handle) == 0);
     t->handle.data = t;
     t->fired = fired;
     t->owner = owner;
@@ -181,7 +220,7 @@ static struct port_timer *timer_new(struct port *p, void (*fired)(void *owner), 
 /* libuv counts from the time it looked at last, which may be long ago in a busy turn. */
 static void timer_start(struct port_timer *t, uint64_t ms)
 {
-    uv_update_time(t->handle.loop);
+    (void)now_ms(t->handle.loop->data);
     CHECK(uv_timer_start(&t->handle, timer_fired, ms, 0) == 0);
 }
 
@@ -189,12 +228,23 @@ static void timer_stop(struct port_timer *t) { uv_timer_stop(&t->handle); }
 
 static void free_closed(uv_handle_t *handle) { free(handle->data); }
 
-static void timer_free(struct port_timer **t)
+static void timer_free(struct port_timer **timer)
 {
-    if (*t == NULL)
+    struct port_timer *t = *timer;
+    struct port_uv *p;
+
+    if (t == NULL)
         return;
-    uv_close((uv_handle_t *)&(*t)->handle, free_closed);
-    *t = NULL;
+    *timer = NULL;
+    p = t->handle.loop->data;
+    if (p->spare_timer_count == SPARE_TIMERS_MAX) {
+        uv_close((uv_handle_t *)&t->handle, free_closed);
+        return;
+    }
+    uv_timer_stop(&t->handle);
+    t->next_spare = p->spare_timers;
+    p->spare_timers = t;
+    p->spare_timer_count++;
 }
 
 /* ---- readiness ---- */
@@ -204,6 +254,7 @@ static void watch_event(uv_poll_t *handle, int status, int events)
     struct watch *w = handle->data;
     int ready = 0;
 
+    enter(handle->loop->data);
     if (status < 0 || (events & UV_READABLE) != 0)
         ready |= WATCH_READ;
     if (status < 0 || (events & UV_WRITABLE) != 0)
@@ -276,6 +327,7 @@ static void work_done(uv_work_t *handle, int status)
     struct work *w = handle->data;
 
     CHECK(status == 0); /* we never cancel */
+    enter(real(w->port));
     real(w->port)->working--;
     w->done(w->owner);
     free(w);
@@ -300,6 +352,7 @@ static void signal_event(uv_signal_t *handle, int signum)
 {
     struct port_signal *s = handle->data;
 
+    enter(handle->loop->data);
     s->arrived(s->owner, signum);
 }
 
@@ -367,6 +420,7 @@ enum err port_uv_new(const char *worker_program, const struct layer_rules *layer
         return fail(why, ERR_NOMEM, "the event loop cannot be set up: out of descriptors or memory");
     }
     p->base.ops = &port_uv_ops;
+    p->loop.data = p;
     p->flushes_end = &p->flushes;
     p->worker_program = worker_program;
     p->layers = layers;
@@ -399,6 +453,8 @@ void port_uv_free(struct port **port)
     if (*port == NULL)
         return;
     p = real(*port);
+    for (struct port_timer *t; (t = take_spare(p)) != NULL;)
+        uv_close((uv_handle_t *)&t->handle, free_closed);
     uv_close((uv_handle_t *)&p->prepare, NULL);
     uv_close((uv_handle_t *)&p->idle, NULL);
     uv_close((uv_handle_t *)&p->wake, NULL);

@@ -38,6 +38,8 @@ enum err port_uv_new(const char *worker_program, const struct layer_rules *layer
 void port_uv_run(struct port *); /* until port_uv_stop */
 void port_uv_stop(struct port *);
 void port_uv_free(struct port **);
+/* Another number in each callback of the loop: what was learnt in the same one is not asked for again. */
+uint64_t port_uv_moment(struct port *);
 /* Thread-safe: makes the loop call tick soon. */
 void port_uv_wake(void *port);
 /* signum arrives on the loop. At most 8. */

@@ -58,7 +58,7 @@ struct port_process {
     bool buried;             /* the obituary is written */
     bool in_message;         /* the owner is being called */
     size_t in_hand;          /* bytes of the message that the owner is being given */
-    uint64_t cpu_us;
+    uint64_t cpu_us, cpu_moment; /* CPU time used, and when that was read: see port_uv_moment() */
     struct obituary obituary;
 };
 
@@ -596,8 +596,12 @@ void process_slow(struct port_process *p)
 uint64_t process_cpu_us(struct port_process *p)
 {
     clockid_t clock = (clockid_t)(~(unsigned)p->pid << 3 | 2);
+    uint64_t moment = port_uv_moment(p->port);
     struct timespec ts;
 
+    if (p->cpu_moment == moment)
+        return p->cpu_us;
+    p->cpu_moment = moment;
     if (p->pid != 0 && !p->buried && clock_gettime(clock, &ts) == 0)
         p->cpu_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
     return p->cpu_us;

@@ -555,31 +555,35 @@ enum err registry_function(struct core *core, const struct principal *who, struc
     const char *dot = name.len == 0 ? NULL : memchr(name.data, '.', name.len);
     size_t head = dot == NULL ? 0 : (size_t)(dot - (const char *)name.data);
     char shown[2 * MANIFEST_NAME_MAX + 8], where[256];
+    struct bytes function;
     struct place place;
     struct graft *g;
     int found;
 
-    bytes_show(name, shown, sizeof shown);
     if (dot == NULL)
-        return fail(why, ERR_BADARG, "a function is named graft.function, and \"%s\" has no dot", shown);
+        return fail(why, ERR_BADARG, "a function is named graft.function, and \"%s\" has no dot",
+                    bytes_show(name, shown, sizeof shown));
     if (!policy_caller_may(core->policy, who, RIGHT_CALL, name, &place)) {
         audit_denied(core->audit, who, right_name(RIGHT_CALL), name, place);
-        return fail(why, ERR_NOPERM, "user %u may not %s \"%s\": %s", (unsigned)who->uid, right_name(RIGHT_CALL), shown,
+        return fail(why, ERR_NOPERM, "user %u may not %s \"%s\": %s", (unsigned)who->uid, right_name(RIGHT_CALL),
+                    bytes_show(name, shown, sizeof shown),
                     place.line == 0 ? "no rule allows it" : place_show(place, where, sizeof where));
     }
     g = registry_find(core->registry, bytes_of(name.data, head));
     if (g == NULL)
-        return fail(why, ERR_NOGRAFT, "no graft is loaded for \"%s\"; GRAFT LIST shows what is", shown);
+        return fail(why, ERR_NOGRAFT, "no graft is loaded for \"%s\"; GRAFT LIST shows what is",
+                    bytes_show(name, shown, sizeof shown));
     if (g->state == GRAFT_LOADING)
         return fail(why, ERR_BUSY, "%s is being loaded; try again in a moment", g->name);
     if (g->state != GRAFT_READY)
         return fail(why, ERR_BADGRAFT, "%s is %s: %s", g->name, graft_state_name(g), g->why.text);
     if (g->unload != NULL)
         return fail(why, ERR_BUSY, "%s is being unloaded", g->name);
-    found = manifest_find(&g->manifest, bytes_of(dot + 1, name.len - head - 1));
+    function = bytes_of(dot + 1, name.len - head - 1);
+    found = manifest_find(&g->manifest, function);
     if (found < 0)
         return fail(why, ERR_NOFUNC, "%s %s has no function \"%s\"; GRAFT INFO %s lists them", g->name,
-                    g->manifest.version, shown + strlen(g->name) + 1, g->name);
+                    g->manifest.version, bytes_show(function, shown, sizeof shown), g->name);
     *graft = g;
     *index = found;
     return OK;

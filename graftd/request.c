@@ -1,6 +1,8 @@
 /* One request: its memory, its outcome, its reply, and what it weighs for its client. */
 #include "graftd/client_impl.h"
 
+#include "graftd/call.h"
+#include "graftd/command.h"
 #include "graftd/session.h"
 #include "lib/check.h"
 #include "lib/resp.h"
@@ -62,6 +64,7 @@ struct request *request_new(struct client *c, const struct resp_command *command
         return NULL;
     list_push(&c->requests, &r->link);
     c->request_count++;
+    c->undecided++;
     weigh(r);
     return r;
 }
@@ -71,6 +74,7 @@ void request_free(struct request *r)
     list_remove(&r->link);
     if (r->client != NULL) {
         r->client->request_count--;
+        r->client->undecided -= !r->decided;
         r->client->pending -= r->weight;
     }
     buf_fini(&r->reply);
@@ -92,6 +96,7 @@ enum err client_push(struct client *c, struct buf *frames, void (*sent)(void *ow
     buf_init(frames, frames->max);
     r->sent = sent;
     r->sent_owner = owner;
+    c->undecided--;
     r->decided = r->done = true;
     weigh(r);
     client_run(c);
@@ -143,6 +148,8 @@ static void settle(struct request *r)
 
     weigh(r);
     r->decided = true;
+    if (first && r->client != NULL)
+        r->client->undecided--;
     if (first && r->client != NULL && r->client->session != NULL)
         session_rest(r->client->session, r);
 }
@@ -156,6 +163,60 @@ void request_decided(struct request *r)
         return;
     }
     settle(r);
+    if (r->client != NULL)
+        client_run(r->client);
+}
+
+/* Of its client's requests at and before that link. Not always the last one: what is refused is decided at once. */
+static struct request *newest_undecided(const struct client *c, struct list *at)
+{
+    struct request *r;
+
+    for (; at != &c->requests; at = at->prev)
+        if (!(r = list_entry(at, struct request, link))->decided)
+            return r;
+    return NULL;
+}
+
+/* One that is not decided. */
+static struct request *one_before(const struct request *r)
+{
+    bool alone = r->client == NULL || r->part_done != NULL || r->client->undecided == (size_t)!r->decided;
+
+    return alone ? NULL : newest_undecided(r->client, r->link.prev);
+}
+
+struct call *request_before(const struct request *r)
+{
+    const struct request *before = one_before(r);
+
+    return before == NULL ? NULL : before->call;
+}
+
+void request_park(struct request *r)
+{
+    CHECK(r->client != NULL && r->client->parked == NULL && r->part_done == NULL);
+    r->client->parked = r;
+}
+
+static bool may_be_followed(const struct request *r) { return r->call != NULL && call_takes_follower(r->call); }
+
+bool request_may_run(const struct request *r)
+{
+    const struct request *before = one_before(r);
+
+    return before == NULL || (command_is_call(r->argv[0]) && may_be_followed(before));
+}
+
+bool client_takes_another(const struct client *c)
+{
+    const struct request *newest = c->undecided == 0 ? NULL : newest_undecided(c, c->requests.prev);
+
+    return newest == NULL || (c->session == NULL && may_be_followed(newest));
+}
+
+void request_sent(struct request *r)
+{
     if (r->client != NULL)
         client_run(r->client);
 }

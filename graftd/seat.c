@@ -9,7 +9,8 @@
 #include "lib/check.h"
 
 enum {
-    DEPTH_MAX = 16,           /* calls in one worker */
+    DEPTH_MAX = 128,          /* calls in one worker */
+    TURN_MAX = 16,            /* calls of one connection in a row, past others who wait */
     AHEAD_US_MAX = 400,       /* CPU time that the calls in one worker are expected to take together */
     BEHIND_FRAME_MAX = 4096,  /* bytes of the frame of a call that is sent behind another, */
     BEHIND_BYTES_MAX = 32768, /* and of all of them in one worker */
@@ -103,6 +104,7 @@ static void seat_enter(struct seat *s, struct worker *w)
     }
     s->worker = w;
     s->used_us = s->size = 0;
+    s->turn = 0;
     list_push(&w->seats, &s->link);
     w->seat_count++;
 }
@@ -292,6 +294,21 @@ enum err seat_take(struct pool *p, struct seat *s, struct failure *why)
     enter_queue(p, s);
     pool_fill(p);
     return ERR_WAIT;
+}
+
+bool seat_takes_follower(const struct seat *before)
+{
+    const struct worker *w = before->worker;
+    const struct pool *p = w == NULL ? NULL : w->pool;
+
+    return p != NULL && has_room(w, pool_depth(p)) && (before->turn < TURN_MAX || list_empty(&p->waiting));
+}
+
+void seat_follow(struct seat *s, const struct seat *before)
+{
+    CHECK(seat_takes_follower(before));
+    seat_enter(s, before->worker);
+    s->turn = before->turn + 1;
 }
 
 /* ---- what calls do ---- */

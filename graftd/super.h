@@ -63,6 +63,7 @@ struct seat {
     bool urgent; /* somebody with a worker and locks waits for this one: it may be one more than the pool's most */
     bool alone;  /* not behind another call; set when it was taken back */
     bool again;  /* it was taken back: first in the queue after the urgent ones, however long that is */
+    unsigned turn; /* super's: so many went before it in a row, see seat_follow() */
     const struct seat_events *events;
 };
 
@@ -83,6 +84,10 @@ struct seat_events {
 
 /* OK: it has a worker. ERR_WAIT: queued, granted() or refused() follows. ERR_BUSY: the queue is full. */
 enum err seat_take(struct pool *p, struct seat *s, struct failure *why);
+/* Behind that one, which was sent, in the same worker. Only if it takes a follower: while others wait for a worker, a few
+ * in a row do. */
+void seat_follow(struct seat *s, const struct seat *before);
+bool seat_takes_follower(const struct seat *before);
 bool seat_is_head(const struct seat *s);
 /* The frame that begins the call, once. ERR_WAIT: not behind another call, that is too much. ERR_NOMEM. */
 enum err seat_send(struct seat *s, struct bytes frame);

@@ -85,7 +85,10 @@ const char *bytes_show(struct bytes b, char *out, size_t size)
             memcpy(out + n, cut, sizeof cut);
             return out;
         }
-        n += (size_t)snprintf(out + n, size - n, plain ? "%c" : "\\x%02x", p[i]);
+        if (plain)
+            out[n++] = (char)p[i];
+        else
+            n += (size_t)snprintf(out + n, size - n, "\\x%02x", p[i]);
     }
     out[n] = '\0';
     return out;

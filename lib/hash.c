@@ -15,7 +15,15 @@ void hash_init(void)
     crypto_shorthash_keygen(hash_key);
 }
 
-void hash_random(void *out, size_t n) { randombytes_buf(out, n); }
+/* One system call however much is asked for: the kernel gives the key of a stream. */
+void hash_random(void *out, size_t n)
+{
+    unsigned char seed[randombytes_SEEDBYTES];
+
+    randombytes_buf(seed, sizeof seed);
+    randombytes_buf_deterministic(out, n, seed);
+    sodium_memzero(seed, sizeof seed);
+}
 
 uint64_t hash_bytes(struct bytes b)
 {

@@ -93,6 +93,19 @@ static void judge_counter(struct client_sim *c, const struct asked *a, const str
         model_wrong(c->model, "counter %d is not a number", a->number);
 }
 
+/* What a client asks for takes effect in the order in which it asks. */
+static void judge_order(struct client_sim *c, const struct asked *a, bool present)
+{
+    const struct op *op = &c->model->ops[a->number];
+
+    if (op->asker != c)
+        return;
+    if (present && op->asked > a->when)
+        model_wrong(c->model, "a reply shows op %d, which the same client asked for later", a->number);
+    if (!present && op->asked < a->when && op->fate == FATE_DONE)
+        model_wrong(c->model, "a reply does not show op %d, which the same client asked for before", a->number);
+}
+
 static void judge_marks(struct client_sim *c, const struct asked *a, const struct resp_node *r)
 {
     if (r->kind != RESP_INTEGER)
@@ -101,6 +114,7 @@ static void judge_marks(struct client_sim *c, const struct asked *a, const struc
         model_wrong(c->model, "a reply shows %" PRId64 " of the %u marks of op %d", r->integer,
                     c->model->ops[a->number].parts, a->number);
     model_shows(c->model, a->number, r->integer != 0, a->when);
+    judge_order(c, a, r->integer != 0);
 }
 
 static void judge_sum(struct client_sim *c, int64_t sum)
@@ -205,6 +219,10 @@ static void note(struct client_sim *c, enum question question, int number)
 {
     c->asked[(c->asked_first + c->asked_count++) % CLIENT_SIM_ASKED_MAX] =
         (struct asked){ question, number, ++c->model->clock };
+    if (question == ASKED_CHANGE && c->model->ops[number].asker == NULL) {
+        c->model->ops[number].asker = c;
+        c->model->ops[number].asked = c->model->clock;
+    }
 }
 
 static void ask(struct client_sim *c, const struct words *w, enum question question, int number)
@@ -283,6 +301,31 @@ static void ask_put(struct client_sim *c, struct words *w)
     word(w, "%d", id);
     word(w, "%u", parts);
     ask(c, w, refused ? ASKED_FAILURE : ASKED_CHANGE, id);
+}
+
+/* At one of the last changes, or at one that is asked for right behind. */
+static void ask_look(struct client_sim *c, struct words *w)
+{
+    unsigned count = c->model->op_count, op, parts = 1 + below(c, GRAFT_SIM_PARTS_MAX);
+    bool next = CLIENT_SIM_ASKED_MAX - c->asked_count > 2 && below(c, 3) == 0;
+    int id = next ? model_call(c->model, parts) : -1;
+
+    if (id < 0 && count == 0)
+        return;
+    op = id >= 0 ? (unsigned)id : count - 1 - below(c, count < 6 ? count : 6);
+    if (c->model->ops[op].trace != TRACE_CALL)
+        return;
+    call_words(c, w, FUNCTION_LOOK, false);
+    word(w, "%u", op);
+    word(w, "%u", c->model->ops[op].parts);
+    ask(c, w, ASKED_MARKS, (int)op);
+    if (id < 0)
+        return;
+    *w = (struct words){ .count = 0 };
+    call_words(c, w, FUNCTION_PUT, false);
+    word(w, "%d", id);
+    word(w, "%u", parts);
+    ask(c, w, ASKED_CHANGE, id);
 }
 
 /* Of one of the last changes: it may not have taken place, or the timer has fired. */
@@ -545,7 +588,7 @@ static void ask_something(struct client_sim *c)
         ask_transfer, ask_transfer, ask_transfer, ask_audit,   ask_audit, ask_put, ask_put,
         ask_failure,  ask_failure,  ask_set,      ask_set,     ask_add,   ask_add, ask_add,
         ask_other,    ask_reading,  ask_reading,  ask_reading, ask_other, ask_exec, ask_exec, ask_session,
-        ask_hush,     ask_hush,
+        ask_hush,     ask_hush,     ask_look, ask_look, ask_look, ask_look,
     };
     struct words w = { .count = 0 };
 

@@ -22,7 +22,7 @@ const char *const graft_sim_functions[FUNCTION_COUNT] = {
     [FUNCTION_PUT] = "put",       [FUNCTION_TWICE] = "twice",   [FUNCTION_ABORT] = "abort",
     [FUNCTION_CODE] = "code",     [FUNCTION_MEMORY] = "memory", [FUNCTION_SPIN] = "spin",
     [FUNCTION_SLEEP] = "sleep",   [FUNCTION_CRASH] = "crash",   [FUNCTION_LIE] = "lie",
-    [FUNCTION_GREEDY] = "greedy", [FUNCTION_RING] = "ring",     [FUNCTION_HUSH] = "hush",
+    [FUNCTION_LOOK] = "look",     [FUNCTION_GREEDY] = "greedy", [FUNCTION_RING] = "ring",     [FUNCTION_HUSH] = "hush",
 };
 
 const char *const graft_sim_kinds[] = { "good",     "flaky", "refused",  "garbled", "stillborn",
@@ -238,6 +238,12 @@ static void hear_value(struct graft_sim *g, struct bytes body, struct buf *said)
         hear_for_hush(g, &m, said);
         return;
     }
+    if (g->function == FUNCTION_LOOK) {
+        g->sum += m.present;
+        g->account++;
+        g->state = GRAFT_RUNS;
+        return;
+    }
     CHECK(m.present == 1);
     if (g->function >= FUNCTION_PUT) {
         put_for_part(g, said, "arm", g->arming, m.value);
@@ -370,13 +376,16 @@ static void run_reading(struct graft_sim *g, struct buf *said)
 {
     char key[GRAFT_SIM_KEY_MAX];
 
-    if (g->account >= GRAFT_SIM_ACCOUNTS) {
+    if (g->account >= (g->function == FUNCTION_LOOK ? g->parts : GRAFT_SIM_ACCOUNTS)) {
         say_number(g, said, g->sum);
         g->state = GRAFT_IDLE;
         return;
     }
-    snprintf(key, sizeof key, "acct:%u", g->account);
-    if (g->function == FUNCTION_GLANCE)
+    if (g->function == FUNCTION_LOOK)
+        snprintf(key, sizeof key, "op:%s:%u", g->id, g->account);
+    else
+        snprintf(key, sizeof key, "acct:%u", g->account);
+    if (g->function != FUNCTION_AUDIT)
         SAY(KV_GET, said, .key = bytes_str(key), .exclusive = chance_one_in(g->chance, 8));
     else
         SAY(KV_SCAN, said, .prefix = bytes_str("acct:"), .from = bytes_of(g->after, g->after_len),

@@ -30,7 +30,8 @@ enum {
 /* Arguments of all but the audits: id, parts; transfer: also amount, from, to. In this order in the manifest. */
 enum graft_sim_function {
     FUNCTION_AUDIT,    /* reads all accounts, page by page: replies with their sum. Read-only */
-    FUNCTION_GLANCE,   /* the same, key by key */
+    FUNCTION_LOOK,     /* replies how many of the op's marks there are. Read-only */
+    FUNCTION_GLANCE,   /* reads all accounts, key by key: the same as the audit. Read-only, the last one that is */
     FUNCTION_TRANSFER, /* moves amount, writes its mark, replies OK */
     FUNCTION_PUT,      /* writes its marks, replies OK */
     FUNCTION_TWICE,    /* the same, then says DONE again, at once, or a word later, and after that nothing any more */

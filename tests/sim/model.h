@@ -37,6 +37,8 @@ struct op {
     unsigned from, to, amount; /* a transfer's */
     unsigned counter, bit;
     enum fate fate;
+    const void *asker; /* who asked for it, and when; NULL: nobody yet */
+    uint64_t asked;
     uint64_t seen;     /* when a reply showed it first; 0: never */
     uint64_t answered; /* when it was answered */
 };
