@@ -61,7 +61,7 @@ struct request {
     struct call *call;
     struct txn *txn;
     struct hold *hold; /* the transaction that it works in is the session's; NULL: it is its own */
-    enum err (*step)(struct request *, struct failure *why);  /* kv commands, see command_kv.c */
+    enum err (*step)(struct request *, struct failure *why);  /* see command_transact.c */
     enum err (*again)(struct request *, struct failure *why); /* the step to begin anew once a deadlock is undone */
     unsigned retries;
     size_t at;

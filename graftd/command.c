@@ -28,19 +28,11 @@ bool arg_is(struct bytes arg, const char *word)
 
 bool command_may(struct request *r, enum right right, struct bytes subject)
 {
-    const struct principal *who = request_principal(r);
-    char shown[NAME_MAX_SHOWN], where[256];
-    struct place place;
+    struct failure why = { 0 };
 
-    if (policy_caller_may(r->core->policy, who, right, subject, &place))
+    if (core_may(r->core, request_principal(r), right, subject, &why) == OK)
         return true;
-    audit_denied(r->core->audit, who, right_name(right), subject, place);
-    if (place.line != 0)
-        request_error(r, ERR_NOPERM, "user %u may not %s \"%s\": %s denies it", (unsigned)who->uid, right_name(right),
-                      bytes_show(subject, shown, sizeof shown), place_show(place, where, sizeof where));
-    else
-        request_error(r, ERR_NOPERM, "user %u may not %s \"%s\": no rule allows it", (unsigned)who->uid,
-                      right_name(right), bytes_show(subject, shown, sizeof shown));
+    request_fail(r, &why);
     return false;
 }
 

@@ -274,8 +274,7 @@ static void events_topics(struct request *r)
     }
     if (!command_may(r, RIGHT_INFO, bytes_of(NULL, 0)))
         return;
-    history_ask(r, topics_asked);
-    request_decided(r);
+    history_look(r, topics_asked);
 }
 
 void command_events(struct request *r)

@@ -80,8 +80,7 @@ static void timer_list(struct request *r)
     }
     if (!command_may(r, RIGHT_INFO, bytes_of(NULL, 0)))
         return;
-    history_ask(r, listed);
-    request_decided(r);
+    history_look(r, listed);
 }
 
 static void no_timer(struct request *r)
@@ -118,8 +117,7 @@ static void timer_show(struct request *r)
         return;
     r->store =
         (struct store_request){ .kind = STORE_GET, .resource = RESOURCE_TIMER, .keys = &r->argv[2], .key_count = 1 };
-    history_ask(r, shown);
-    request_decided(r);
+    history_look(r, shown);
 }
 
 /* ---- RELEASE, DROP ---- */

@@ -1,5 +1,5 @@
 /*
- * What the parts of the daemon share: one struct of borrowed pointers, wired in main.c.
+ * What the parts of the daemon share: one struct of borrowed pointers, wired in main.c and daemon_open.c.
  */
 #ifndef GRAFTD_CORE_H
 #define GRAFTD_CORE_H
@@ -50,6 +50,10 @@ struct core {
     } stats;
 };
 
+/* OK if who may do this to subject. ERR_NOPERM: not; why names the rule, or says that there is none, and the audit log has
+ * it (P1). */
+enum err core_may(struct core *core, const struct principal *who, enum right right, struct bytes subject,
+                  struct failure *why);
 /* The manager's `stored`: those who wait for events and timers are told. core: a struct core. */
 void core_stored(void *core, char resource, struct bytes key, const struct bytes *now);
 

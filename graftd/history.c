@@ -18,6 +18,12 @@ void history_ask(struct request *r, void (*done)(struct store_request *))
     r->core->store->ops->submit(r->core->store, &r->store);
 }
 
+void history_look(struct request *r, void (*done)(struct store_request *))
+{
+    history_ask(r, done);
+    request_decided(r);
+}
+
 bool history_failed(struct request *r)
 {
     struct failure why = { 0 };
@@ -30,6 +36,19 @@ bool history_failed(struct request *r)
         fail(&why, r->store.why.err == ERR_ABSENT ? ERR_COMMAND : r->store.why.err, "%s", r->store.why.text);
     store_request_fini(&r->store);
     request_fail(r, &why);
+    return true;
+}
+
+bool history_goes_on(struct request *r, void (*done)(struct store_request *))
+{
+    struct store_request *s = &r->store;
+    uint64_t next = s->next;
+
+    if (s->row_count > 0 || !s->more)
+        return false;
+    store_request_fini(s);
+    s->txn = next;
+    history_ask(r, done);
     return true;
 }
 
@@ -75,6 +94,14 @@ void history_add_ms(struct request *r, const char *name, uint64_t us)
 {
     resp_add_bulk_str(&r->reply, name);
     resp_add_double(&r->reply, (double)us / 1000, r->proto);
+}
+
+void history_add_id(struct request *r, const char *name, uint64_t id)
+{
+    if (id != 0)
+        history_add_number(r, name, id);
+    else
+        history_add_text(r, name, NULL);
 }
 
 static enum err add_bytes(struct request *r, enum err err, const char *name, const struct image *image)

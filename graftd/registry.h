@@ -50,7 +50,7 @@ struct graft {
 enum err registry_new(struct core *core, void (*ready)(void *owner), void *owner, struct registry **out,
                       struct failure *why);
 /* Everything leaves; gone() when it has. */
-void registry_close(struct registry *r, void (*gone)(void *owner));
+void registry_close(struct registry *r, void (*gone)(void *owner), void *owner);
 void registry_free(struct registry **r);
 
 /* What the name means now. NULL: nothing. */

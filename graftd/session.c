@@ -1,4 +1,4 @@
-/* See session.h for the states, and session_impl.h for what is where. */
+/* The life of a session, and the commands that begin and end it. See session.h for the states. */
 #include "graftd/session_impl.h"
 
 #include "lib/check.h"
@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct state session_states[] = {
     [QUEUING] = { "queuing", STATE_BIT(OPEN) | STATE_BIT(GONE) },
@@ -20,71 +19,7 @@ static const struct state session_states[] = {
 
 static void session_move(struct session *s, enum session_state next) { state_move(session_states, &s->state, next); }
 
-static struct session *session_at(const struct request *r)
-{
-    return r->client != NULL ? client_session(r->client) : NULL;
-}
-
-/* ---- its time ---- */
-
-static void arm(struct session *s)
-{
-    int64_t now = port_now_ms(s->core->port), due = INT64_MAX;
-
-    if (s->timeout_ms != 0)
-        due = s->begun_ms + (int64_t)s->timeout_ms;
-    if (s->idle_since_ms != 0 && s->idle_since_ms + (int64_t)s->idle_ms < due)
-        due = s->idle_since_ms + (int64_t)s->idle_ms;
-    if (due == INT64_MAX)
-        s->core->port->ops->timer_stop(s->timer);
-    else
-        s->core->port->ops->timer_start(s->timer, due > now ? (uint64_t)(due - now) : 0);
-}
-
-static void time_is_up(void *owner)
-{
-    struct session *s = owner;
-    int64_t now = port_now_ms(s->core->port), open_ms = now - s->begun_ms, idle_ms = now - s->idle_since_ms;
-    char text[128];
-
-    if (s->state != OPEN)
-        return;
-    if (s->timeout_ms != 0 && open_ms >= (int64_t)s->timeout_ms) {
-        snprintf(s->facts, sizeof s->facts, "wall_ms=%" PRIi64 " limit_ms=%" PRIu64, open_ms, s->timeout_ms);
-        snprintf(text, sizeof text, "the transaction took its %" PRIu64 " ms of time", s->timeout_ms);
-        session_end(s, ERR_TIMEOUT, text);
-    } else if (s->idle_since_ms != 0 && idle_ms >= (int64_t)s->idle_ms) {
-        snprintf(s->facts, sizeof s->facts, "idle_ms=%" PRIi64 " limit_ms=%" PRIu64, idle_ms, s->idle_ms);
-        snprintf(text, sizeof text, "the transaction waited its %" PRIu64 " ms for the next request", s->idle_ms);
-        session_end(s, ERR_TIMEOUT, text);
-    } else {
-        arm(s);
-    }
-}
-
-void session_busy(struct session *s)
-{
-    s->idle_since_ms = 0;
-    if (s->state == OPEN)
-        arm(s);
-}
-
-void session_rest(struct session *s, const struct request *r)
-{
-    const struct failure *why;
-
-    if (s->statement == r)
-        s->statement = NULL;
-    if (s->state != OPEN || s->exec != NULL)
-        return;
-    why = txn_failure(s->hold.txn);
-    if (why->err != OK) {
-        session_end(s, why->err, why->text);
-        return;
-    }
-    s->idle_since_ms = port_now_ms(s->core->port);
-    arm(s);
-}
+struct session *session_at(const struct request *r) { return r->client != NULL ? client_session(r->client) : NULL; }
 
 /* ---- its life ---- */
 
@@ -160,7 +95,7 @@ static void committed(struct session *s, const struct failure *why)
 }
 
 /* Why it was rolled back. */
-static void session_tell(struct session *s, struct request *r)
+static void tell_why(struct session *s, struct request *r)
 {
     const char *next = s->client != NULL ? ": ROLLBACK ends it, then begin anew" : "";
     const char *space = s->facts[0] != '\0' ? " " : "";
@@ -190,7 +125,7 @@ static void rolled_back(struct session *s, const struct failure *why)
         session_detach(s);
     last = s->client == NULL;
     if (r != NULL && !s->wanted) {
-        session_tell(s, r);
+        tell_why(s, r);
     } else if (r != NULL && why->err == ERR_STORAGE) {
         request_fail(r, why);
     } else if (r != NULL) {
@@ -245,10 +180,9 @@ enum err session_open(struct session *s, const char *function, struct failure *w
     struct txn *t;
     enum err err;
 
-    if (s->timer == NULL && (s->timer = s->core->port->ops->timer_new(s->core->port, time_is_up, s)) == NULL)
+    if (session_time_open(s) != OK)
         return fail(why, ERR_NOMEM, "no memory for another transaction");
     err = txn_begin(s->core->txns, &origin, &txn_events, s, s->begun_us, &t);
-
     if (err != OK)
         return fail(why, err, "cannot begin a transaction: %s", err_sentence(err));
     session_move(s, OPEN);
@@ -269,32 +203,12 @@ void session_give_commit(struct session *s, struct request *r)
         request_decided(r);
 }
 
-/* What works in it ends without a word; who asked for it is told when all is undone. */
-static void statement_stop(struct session *s)
-{
-    struct request *r = s->statement;
-
-    if (r == NULL)
-        return;
-    if (r->call != NULL)
-        call_discard(r->call);
-    else if (s->entered)
-        hold_leave(&s->hold, &s->frame);
-    s->entered = false;
-    s->statement = NULL;
-    s->waiting = r;
-    r->call = NULL;
-    r->step = NULL;
-    r->txn = NULL;
-    r->cancel = NULL;
-}
-
 void session_end(struct session *s, enum err err, const char *text)
 {
     int64_t now = port_wall_us(s->core->port);
 
     fail(&s->why, err, "%s", text);
-    statement_stop(s);
+    session_stop(s);
     if (s->exec != NULL) {
         s->waiting = s->exec;
         s->retrying = txn_retryable(err) && s->retries < EXEC_RETRY_MAX;
@@ -319,102 +233,26 @@ void session_close(struct session *s, const char *why)
         session_free(s);
 }
 
-/* ---- statements ---- */
-
-/* False: it is not there to be used; r is told why, now or when it is undone. */
-static bool is_open(struct session *s, struct request *r)
-{
-    if (s->state == OPEN)
-        return true;
-    if (s->state == UNDOING)
-        s->waiting = r;
-    else
-        session_tell(s, r);
-    return false;
-}
-
-bool session_enter(struct request *r, struct hold **hold)
-{
-    struct session *s = session_at(r);
-
-    *hold = NULL;
-    if (s == NULL && r->core->draining) {
-        request_error(r, ERR_BUSY, "graftd is stopping"); /* r may be gone */
-        return false;
-    }
-    if (s == NULL)
-        return true;
-    if (!is_open(s, r))
-        return false;
-    s->statement = r;
-    *hold = &s->hold;
-    return true;
-}
-
-void session_work(struct request *r, void (*wake)(void *))
-{
-    struct session *s = session_at(r);
-
-    hold_enter(&s->hold, &s->frame, wake, r);
-    s->entered = true;
-}
-
-static void leave(struct session *s)
-{
-    hold_leave(&s->hold, &s->frame);
-    s->entered = false;
-}
-
-/* A part of it cannot be taken back alone: it goes as a whole. ERR_WAIT: not yet. */
-static enum err go_back(struct session *s, struct txn_mark mark)
-{
-    struct failure why = { 0 };
-    uint64_t undone;
-    enum err err = txn_rollback_to(s->hold.txn, mark, &undone, &why);
-
-    if (err == ERR_WAIT)
-        return err;
-    if (err != OK)
-        session_end(s, err, why.text);
-    else
-        leave(s);
-    return err;
-}
-
-static void take_back(void *owner)
-{
-    struct session *s = owner;
-    struct request *r = s->statement;
-
-    if (go_back(s, s->frame.mark) == OK)
-        request_fail(r, &s->refusal);
-}
-
-void session_worked(struct request *r, const struct failure *why)
-{
-    struct session *s = session_at(r);
-
-    if (why->err == OK) {
-        leave(s);
-        request_done(r);
-        return;
-    }
-    s->refusal = *why;
-    s->hold.wake = take_back;
-    s->hold.worker = s;
-    take_back(s);
-}
-
 /* ---- the commands ---- */
 
-/* The session that BEGIN began; NULL: r is told that there is none. */
-static struct session *session_wanted(struct request *r)
+struct session *session_wanted(struct request *r)
 {
     struct session *s = session_at(r);
 
     if (s == NULL)
         request_error(r, ERR_COMMAND, "%s without BEGIN: this connection holds no transaction", r->command->name);
     return s;
+}
+
+bool session_is_open(struct session *s, struct request *r)
+{
+    if (s->state == OPEN)
+        return true;
+    if (s->state == UNDOING)
+        s->waiting = r;
+    else
+        tell_why(s, r);
+    return false;
 }
 
 void session_cannot(struct request *r, const struct failure *why)
@@ -466,7 +304,7 @@ static void end_lost(struct session *s, struct request *r)
         resp_add_status(&r->reply, "OK");
         request_done(r);
     } else {
-        session_tell(s, r);
+        tell_why(s, r);
     }
     session_free(s);
 }
@@ -500,81 +338,6 @@ void session_roll_back(struct request *r)
     s->waiting = r;
     session_end(s, ERR_ABORTED, "rolled back");
     request_decided(r);
-}
-
-/* ---- savepoints ---- */
-
-static bool find_savepoint(struct session *s, struct request *r, struct bytes name, size_t *at)
-{
-    char shown[SAVEPOINT_NAME_MAX];
-
-    for (size_t i = s->savepoint_count; i-- > 0;)
-        if (bytes_equal(bytes_of(s->savepoints[i].name, s->savepoints[i].len), name)) {
-            *at = i;
-            return true;
-        }
-    request_error(r, ERR_BADARG, "there is no savepoint \"%s\" in this transaction",
-                  bytes_show(name, shown, sizeof shown));
-    return false;
-}
-
-void session_savepoint(struct request *r, struct bytes name)
-{
-    struct session *s = session_wanted(r);
-    struct savepoint *p;
-
-    if (s == NULL || !is_open(s, r))
-        return;
-    if (name.len == 0 || name.len > SAVEPOINT_NAME_MAX) {
-        request_error(r, ERR_BADARG, "a savepoint's name has 1 to %d bytes, this one %zu", SAVEPOINT_NAME_MAX,
-                      name.len);
-        return;
-    }
-    if (s->savepoint_count == SAVEPOINT_MAX) {
-        request_error(r, ERR_LIMIT, "a transaction has at most %d savepoints: RELEASE some. limit=%d", SAVEPOINT_MAX,
-                      SAVEPOINT_MAX);
-        return;
-    }
-    p = &s->savepoints[s->savepoint_count++];
-    *p = (struct savepoint){ .len = name.len, .mark = txn_mark(s->hold.txn) };
-    memcpy(p->name, name.data, name.len);
-    resp_add_status(&r->reply, "OK");
-    request_done(r);
-}
-
-void session_release(struct request *r, struct bytes name)
-{
-    struct session *s = session_wanted(r);
-    size_t at;
-
-    if (s == NULL || !is_open(s, r) || !find_savepoint(s, r, name, &at))
-        return;
-    s->savepoint_count = at;
-    resp_add_status(&r->reply, "OK");
-    request_done(r);
-}
-
-static void to_savepoint(void *request)
-{
-    struct request *r = request;
-    struct session *s = session_at(r);
-
-    if (go_back(s, s->savepoints[s->target].mark) != OK)
-        return;
-    s->savepoint_count = s->target + 1;
-    resp_add_status(&r->reply, "OK");
-    request_done(r);
-}
-
-void session_roll_back_to(struct request *r, struct bytes name)
-{
-    struct session *s = session_wanted(r);
-
-    if (s == NULL || !is_open(s, r) || !find_savepoint(s, r, name, &s->target))
-        return;
-    s->statement = r;
-    session_work(r, to_savepoint);
-    to_savepoint(r);
 }
 
 /* ---- for who operates graftd ---- */

@@ -1,4 +1,10 @@
-/* What session.c and session_multi.c share, and nobody else sees. */
+/*
+ * What the files of a session share, and nobody else sees:
+ *
+ *     session.c            its life, and BEGIN, COMMIT, ROLLBACK    session_savepoint.c  marks in it to go back to
+ *     session_statement.c  what works in it                         session_time.c       the limits on its time
+ *     session_multi.c      MULTI, EXEC and what they put aside
+ */
 #ifndef GRAFTD_SESSION_IMPL_H
 #define GRAFTD_SESSION_IMPL_H
 
@@ -59,14 +65,29 @@ struct session {
 };
 
 /* session.c */
-struct session *session_new(struct request *r); /* QUEUING; the client's. NULL: no memory */
-void session_free(struct session *s);           /* nobody's; the transaction has ended */
-void session_detach(struct session *s);         /* the client has none any more */
+struct session *session_at(const struct request *r); /* of r's connection; NULL: none */
+struct session *session_new(struct request *r);      /* QUEUING; the client's. NULL: no memory */
+void session_free(struct session *s);                /* nobody's; the transaction has ended */
+void session_detach(struct session *s);              /* the client has none any more */
 enum err session_open(struct session *s, const char *function, struct failure *why);
 void session_give_commit(struct session *s, struct request *r);
+/* The session that BEGIN began; NULL: r is told that there is none. */
+struct session *session_wanted(struct request *r);
+/* False: it is not there to be used; r is told why, now or when it is undone. */
+bool session_is_open(struct session *s, struct request *r);
 /* No transaction for r, for no fault of its client: what was sent behind it was meant for one, and must not run outside.
  * The connection is closed after the error. */
 void session_cannot(struct request *r, const struct failure *why);
+
+/* session_statement.c */
+/* r's work in it is taken back to the mark; the statement is then over. A part that cannot be taken back alone takes
+ * the whole session along. ERR_WAIT: not yet. */
+enum err session_go_back(struct session *s, struct txn_mark mark);
+/* What works in it ends without a word; who asked for it is told when all is undone. Harmless if nothing does. */
+void session_stop(struct session *s);
+
+/* session_time.c */
+enum err session_time_open(struct session *s); /* ERR_NOMEM */
 
 /* session_multi.c */
 void exec_again(struct session *s);

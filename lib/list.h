@@ -53,6 +53,18 @@ static inline struct list *list_pop(struct list *head) /* NULL when empty */
     return node;
 }
 
+/* All of from goes behind what is in to. */
+static inline void list_move_all(struct list *from, struct list *to)
+{
+    if (list_empty(from))
+        return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    list_init(from);
+}
+
 /* The loop body may remove node itself, and nothing else. */
 #define list_each(node, head) \
     for (struct list *node = (head)->next, *node##_next = node->next; node != (head); \

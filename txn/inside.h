@@ -5,8 +5,9 @@
  *     batch.c    what is decided, on its way to disk  item.c   reading and changing one item
  *     scan.c     reading a range                      load.c   reading one image from the store
  *     note.c     what else the history tells          mark.c   going back to a mark
- *     stored.c   telling what is on disk              file.c   operations on files
- *     stage.c    their content, on its way            apply.c  the commit of one that changed files
+ *     stored.c   telling what is on disk              file.c   operations on files (file_item.c: on one path;
+ *     stage.c    their content, on its way                     file_put_back.c: taking back what was committed)
+ *     apply.c    the commit of one that changed files
  *
  * A transaction, and what is true in each state (the table in txn.c says the same in code):
  *
@@ -30,6 +31,7 @@
 
 enum {
     BATCH_ITEM_MAX = 1024,            /* transactions in one batch */
+    BATCH_SENT_MAX = 4,               /* batches that the store has at a time */
     BATCH_BYTES_MAX = 8 * 1024 * 1024, /* a batch that reached it takes no more */
     BATCH_SPARE_MAX = 4,
     ID_BLOCK = 10000,                 /* ids reserved at a time; renewed when half of them are used */
@@ -143,6 +145,7 @@ struct batch {
     size_t effect_count, effect_cap;
     uint64_t bytes;
     struct list readers; /* transactions that end with it and have no item */
+    bool sent; /* the store has it */
     struct store_request request;
 };
 
@@ -170,7 +173,10 @@ struct txn_manager {
     size_t spare_count;
     struct list batches, spare_batches;
     size_t spare_batch_count;
-    struct batch *in_flight; /* the first of batches, when it was submitted */
+    size_t sent_count;       /* of batches, that the store has: the first ones */
+    bool writing;            /* the last of these is not written yet: no other may follow it */
+    uint64_t failed_from;    /* the first one that failed, when others are still sent; 0: none */
+    bool failed_ids;         /* one of these was to reserve ids */
     uint64_t batch_next;
     size_t request_count; /* the store has */
     uint64_t id_next, id_reserved; /* ids up to id_reserved are ours also after a crash */

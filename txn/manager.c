@@ -132,11 +132,7 @@ static void note_waited(struct txn *t)
 static void list_take(struct list *to, struct list *from)
 {
     list_init(to);
-    if (list_empty(from))
-        return;
-    *to = *from;
-    to->next->prev = to->prev->next = to;
-    list_init(from);
+    list_move_all(from, to);
 }
 
 static void poll_callbacks(struct txn_manager *m)
@@ -209,7 +205,7 @@ static enum err ids_begin(struct txn_manager *m, struct failure *why)
     m->id_wanted = true;
     while (m->id_wanted) { /* ends: the store answers every request */
         txn_poll(m, 0);
-        if (m->in_flight == NULL && m->id_wanted)
+        if (m->sent_count == 0 && m->id_wanted)
             return fail(why, ERR_NOMEM, "no memory to start");
         if (m->id_wanted)
             nap();

@@ -109,6 +109,7 @@ struct db {
     uint64_t events_ms, events_bytes;
     struct file_disk *files; /* owned; NULL: a copy, which has none */
     bool lazy;               /* a commit does not sync the log: what touches files does, before */
+    sqlite3_file *log;       /* SQLite's: the log as its file layer has it */
     struct ids ended;        /* their stage files go when the SQLite transaction has committed */
     struct ids forgotten;    /* and what these keep of files */
     struct ledger ledger, before; /* before: as it was when the SQLite transaction began */
@@ -243,6 +244,11 @@ bool db_checkpoint(struct db *db, int mode);
 /* What was committed is on disk; with `durability full` it is already, and off promises nothing. False: it may not be,
  * and db is poisoned, since a second try might sync nothing and say that all is well. */
 bool db_log_sync(struct db *db);
+/* What was committed is on disk. From another thread than the store's, too, but not while that syncs the log itself, in a
+ * checkpoint. ERR_UNKNOWN. */
+enum err db_sync(struct db *db);
+/* db_tidy() is going to move the log into the database. */
+bool db_checkpoint_due(const struct db *db, bool idle);
 void db_ledger_flush(struct db *db);
 int64_t db_now_us(void);
 static inline uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; } /* a - b, not below 0 */

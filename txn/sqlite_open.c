@@ -293,7 +293,7 @@ static enum err configure(struct db *db, int synchronous, struct failure *why)
 
     CHECK(synchronous >= 0 && synchronous <= 2);
     snprintf(sql, sizeof sql, "PRAGMA cache_size = -%d; PRAGMA synchronous = %d; PRAGMA journal_size_limit = %d",
-             DB_CACHE_KIB, synchronous, WAL_SIZE_LIMIT);
+             DB_CACHE_KIB, synchronous == 0 ? 0 : 1, WAL_SIZE_LIMIT); /* a commit does not sync: see db_sync() */
     code = exec(db, sql);
     if (code == SQLITE_OK)
         code = ask_is(db, "PRAGMA journal_mode = WAL", "wal", &wal);
@@ -306,7 +306,8 @@ static enum err configure(struct db *db, int synchronous, struct failure *why)
     if (code != SQLITE_OK)
         return db_fail(db, code, "opening", why);
     sqlite3_wal_hook(db->handle, wal_grew, db);
-    return OK;
+    code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &db->log);
+    return code == SQLITE_OK && db->log->pMethods != NULL ? OK : db_fail(db, code, "opening the log", why);
 }
 
 static const char wal_reset_warning[] =
@@ -392,7 +393,7 @@ enum err db_open(struct db *db, const struct store_options *options, struct fail
 
     *db = (struct db){
         .lock_fd = -1, .vfs = options->vfs, .history_ms = options->history_ms, .history_bytes = options->history_bytes,
-        .events_ms = options->events_ms, .events_bytes = options->events_bytes, .lazy = options->synchronous == 1
+        .events_ms = options->events_ms, .events_bytes = options->events_bytes, .lazy = options->synchronous > 0
     };
     if (snprintf(db->path, sizeof db->path, "%s/graftd.db", options->directory) >= PATH_MAX - 16)
         return fail(why, ERR_STORAGE, "the path of the data directory passes %d bytes", PATH_MAX - 32);

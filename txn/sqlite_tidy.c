@@ -201,6 +201,16 @@ bool db_checkpoint(struct db *db, int mode)
     return false;
 }
 
+enum err db_sync(struct db *db)
+{
+    return db->log->pMethods->xSync(db->log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY) == SQLITE_OK ? OK : ERR_UNKNOWN;
+}
+
+bool db_checkpoint_due(const struct db *db, bool idle)
+{
+    return db->wal_pages >= db->checkpoint_at || (idle && (db->full || db->wal_pages >= CHECKPOINT_IDLE));
+}
+
 /* SQLite holds no lock on the log that closing it would drop. */
 bool db_log_sync(struct db *db)
 {
@@ -248,7 +258,7 @@ bool db_tidy(struct db *db, bool idle)
 {
     if (db->poison.err != OK)
         return false;
-    if (db->wal_pages >= db->checkpoint_at || (idle && (db->full || db->wal_pages >= CHECKPOINT_IDLE)))
+    if (db_checkpoint_due(db, idle))
         return db_checkpoint(db, SQLITE_CHECKPOINT_PASSIVE) && idle;
     return idle && forget_idle(db);
 }

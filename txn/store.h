@@ -5,9 +5,10 @@
  * thread, with one exclusive connection, and txn/sqlite.h is the only includer of SQLite. tests/sim has
  * another engine that can crash.
  *
- * Requests are done strictly in the order of submission: a read sees every batch that was submitted
- * before it. STORE_BACKUP alone may be overtaken: its copy holds at least all that was submitted before
- * it, and those behind it do not wait. A request belongs to the store from submission until its done() was called,
+ * Requests are served strictly in the order of submission: a read sees every batch that was submitted
+ * before it; and they are done in that order, with two exceptions. STORE_BACKUP may be overtaken: its copy holds at least all that was submitted before
+ * it, and those behind it do not wait. STORE_GET may overtake commits that are written and not yet synced: the manager
+ * asks for nothing that one of them changes. A request belongs to the store from submission until its done() was called,
  * which happens inside poll() on the caller's thread, never inside submit().
  *
  * T2: the reply that a token is to repeat is stored in the commit that it tells of.
@@ -195,6 +196,12 @@ struct store_request {
     enum store_kind kind;
     struct list link; /* the store's */
     void (*done)(struct store_request *); /* on the caller's thread, inside poll */
+    /* Of a commit: it is written, and only its sync is left, which fails with ERR_UNKNOWN or not at all. A commit that is
+     * submitted from now on is written meanwhile, and fails if this one does. Inside poll, before done, or never. NULL:
+     * nobody wants to know. */
+    void (*written)(struct store_request *);
+    struct list written_link; /* the store's */
+    bool needs_sync;          /* the store's: it wrote something, and is done when that is synced */
     void *owner;                          /* the caller's */
     struct failure why;                   /* the result, as above */
     /* in: borrowed until done */

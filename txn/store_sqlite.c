@@ -4,12 +4,18 @@
  * done to the database is in txn/sqlite_*.c; here is only who waits for whom.
  *
  *     submit ──► waiting ──► store's thread: db_commit, db_read, … ──► finished ──► poll ──► done()
+ *                                                          └──► sync ─────┘
  *
- * Invariants: a request is on one list, or in the thread's hands, or in a backup. wake() is called once
- * each time that finished stops being empty. The database belongs to the thread from its start to its end.
+ * What was written is synced on a thread of its own (store_sync.h), and what stands behind it waits for that, so that requests
+ * are done in their order.
+ *
+ * Invariants: a request is on one list, or in a thread's hands, or in a backup; a commit that is being synced may be on
+ * `written`, too. wake() is called once each time that both finished and written were empty. The database belongs to the store's
+ * thread from its start to its end, but for the sync of its log.
  */
 #include "lib/check.h"
 #include "txn/sqlite.h"
+#include "txn/store_sync.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -32,39 +38,50 @@ struct store_sqlite {
     pthread_t thread;
     struct db db;         /* the store's thread alone */
     struct list backups;  /* the store's thread alone: those that wait for the running one */
+    struct store_sync *sync; /* owned; NULL: nothing waits for a sync, as the durability says */
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t more;  /* something is waiting, or stop */
     pthread_cond_t some;  /* something is finished */
     struct list waiting, finished;
+    struct list written; /* by written_link */
     bool stop;
 };
 
 static struct store_sqlite *of(const struct store *store) { return (struct store_sqlite *)(void *)store; }
 
-static void list_move_all(struct list *from, struct list *to)
-{
-    if (list_empty(from))
-        return;
-    from->next->prev = to->prev;
-    to->prev->next = from->next;
-    from->prev->next = to;
-    to->prev = from->prev;
-    list_init(from);
-}
-
 /* --- the store's thread --- */
 
-static void finish_all(struct store_sqlite *s, struct list *requests)
+/* With the lock. */
+static bool nothing_to_tell(const struct store_sqlite *s) { return list_empty(&s->finished) && list_empty(&s->written); }
+
+/* On either thread. */
+static void finish_all(void *store, struct list *requests)
 {
+    struct store_sqlite *s = store;
     bool first;
 
     pthread_mutex_lock(&s->lock);
-    first = list_empty(&s->finished) && !list_empty(requests);
+    first = nothing_to_tell(s) && !list_empty(requests);
     list_move_all(requests, &s->finished);
     pthread_cond_signal(&s->some);
     pthread_mutex_unlock(&s->lock);
     if (first)
         s->wake(s->wake_arg);
+}
+
+/* Behind what is being synced; must: it is to be synced, too. */
+static void pass_on(struct store_sqlite *s, struct list *requests, bool must)
+{
+    if (s->sync == NULL || (!must && store_sync_idle(s->sync)))
+        finish_all(s, requests);
+    else
+        store_sync_add(s->sync, requests, must);
+}
+
+static bool writes(enum store_kind kind)
+{
+    return kind == STORE_COMMIT || kind == STORE_UNDO || kind == STORE_APPLY || kind == STORE_GRAFT_PUT ||
+           kind == STORE_GRAFT_DEL;
 }
 
 static void finish(struct store_sqlite *s, struct store_request *r)
@@ -73,10 +90,30 @@ static void finish(struct store_sqlite *s, struct store_request *r)
 
     list_init(&one);
     list_push(&one, &r->link);
-    finish_all(s, &one);
+    r->needs_sync = writes(r->kind) && r->why.err == OK;
+    if (r->kind == STORE_GET)
+        finish_all(s, &one);
+    else
+        pass_on(s, &one, r->needs_sync);
 }
 
 static struct store_request *request_of(struct list *node) { return list_entry(node, struct store_request, link); }
+
+/* Those who want to know learn that only the sync is left. */
+static void tell_written(struct store_sqlite *s, struct store_request *const *group, size_t n)
+{
+    bool first;
+
+    pthread_mutex_lock(&s->lock);
+    first = nothing_to_tell(s);
+    for (size_t i = 0; i < n; i++)
+        if (group[i]->written != NULL)
+            list_push(&s->written, &group[i]->written_link);
+    first = first && !nothing_to_tell(s);
+    pthread_mutex_unlock(&s->lock);
+    if (first)
+        s->wake(s->wake_arg);
+}
 
 /* Commits what stands at the head of the list, and the commits right behind it. */
 static void serve_commits(struct store_sqlite *s, struct list *work)
@@ -92,9 +129,13 @@ static void serve_commits(struct store_sqlite *s, struct list *work)
         list_push(&done, &group[n++]->link);
     }
     db_commit(&s->db, group, n, &why);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         group[i]->why = why;
-    finish_all(s, &done);
+        group[i]->needs_sync = why.err == OK;
+    }
+    if (why.err == OK && s->sync != NULL)
+        tell_written(s, group, n);
+    pass_on(s, &done, why.err == OK);
 }
 
 static void backup_next(struct store_sqlite *s)
@@ -152,13 +193,25 @@ static void serve_one(struct store_sqlite *s, struct store_request *r)
     finish(s, r);
 }
 
+/* What was written is not known to be on disk, and will not be before recovery. */
+static void heed_failed_sync(struct store_sqlite *s)
+{
+    if (s->sync != NULL && s->db.poison.err == OK && store_sync_failed(s->sync))
+        db_poison(&s->db, ERR_UNKNOWN, NULL, "an I/O error hit the sync of what was committed");
+}
+
 static void serve(struct store_sqlite *s, struct list *work)
 {
-    while (!list_empty(work)) {
-        if (request_of(list_first(work))->kind == STORE_COMMIT)
+    struct list *node;
+
+    while ((node = list_first(work)) != NULL) {
+        heed_failed_sync(s);
+        if (request_of(node)->kind == STORE_COMMIT) {
             serve_commits(s, work);
-        else
-            serve_one(s, request_of(list_pop(work)));
+        } else {
+            list_remove(node);
+            serve_one(s, request_of(node));
+        }
     }
 }
 
@@ -167,6 +220,10 @@ static bool background(struct store_sqlite *s, bool idle)
 {
     struct store_request *r;
 
+    if (s->sync != NULL && db_checkpoint_due(&s->db, idle) && !store_sync_drain(s->sync)) {
+        heed_failed_sync(s);
+        return false;
+    }
     backup_next(s);
     if (s->db.backup != NULL) {
         r = db_backup_step(&s->db);
@@ -217,6 +274,8 @@ static void *thread_main(void *arg)
         else
             wait_ms = idle ? TIDY_MS : QUIET_MS;
     }
+    heed_failed_sync(s);
+    store_sync_free(&s->sync);
     db_close(&s->db);
     return NULL;
 }
@@ -239,13 +298,19 @@ static void submit(struct store *store, struct store_request *r)
 static void poll(struct store *store)
 {
     struct store_sqlite *s = of(store);
-    struct list finished;
+    struct list finished, written, *node;
     struct store_request *r;
 
     list_init(&finished);
+    list_init(&written);
     pthread_mutex_lock(&s->lock);
     list_move_all(&s->finished, &finished);
+    list_move_all(&s->written, &written);
     pthread_mutex_unlock(&s->lock);
+    while ((node = list_pop(&written)) != NULL) {
+        r = list_entry(node, struct store_request, written_link);
+        r->written(r);
+    }
     while (!list_empty(&finished)) {
         r = request_of(list_pop(&finished));
         s->outstanding--;
@@ -302,6 +367,7 @@ static struct store_sqlite *store_new(const struct store_options *options)
     list_init(&s->backups);
     list_init(&s->waiting);
     list_init(&s->finished);
+    list_init(&s->written);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -312,6 +378,8 @@ static struct store_sqlite *store_new(const struct store_options *options)
 }
 
 /* Without signals: they are the loop's. */
+static enum err sync_log(void *store) { return db_sync(&((struct store_sqlite *)store)->db); }
+
 static int thread_start(struct store_sqlite *s)
 {
     sigset_t all, old;
@@ -337,11 +405,14 @@ enum err store_sqlite_open(const struct store_options *options, struct store **o
         store_free(s);
         return err;
     }
-    error = thread_start(s);
+    if (options->synchronous == 2)
+        s->sync = store_sync_new(&(struct store_sync_work){ .sync = sync_log, .finished = finish_all, .owner = s });
+    error = options->synchronous == 2 && s->sync == NULL ? EAGAIN : thread_start(s);
     if (error != 0) {
+        store_sync_free(&s->sync);
         db_close(&s->db);
         store_free(s);
-        return fail(why, ERR_STORAGE, "cannot start the store's thread: %s", strerror(error));
+        return fail(why, ERR_STORAGE, "cannot start the store's threads: %s", strerror(error));
     }
     *out = &s->base;
     return OK;

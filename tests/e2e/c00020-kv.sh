@@ -81,6 +81,28 @@ for count in 1 7 1000; do
     [ "$(sort -u "$dir/keys" | wc -l)" -eq 100 ] && [ "$(wc -l <"$dir/keys")" -eq 100 ] ||
         fail "SCAN COUNT $count gave $(wc -l <"$dir/keys") keys"
 done
+claim "a costly pattern ends its page early, and no key is lost by it; a longer one than is sensible is refused"
+a400=$(printf '%400s' '' | tr ' ' a)
+i=0
+while [ "$i" -lt 100 ]; do
+    printf 'SET cost:%03d:%s%s 1\r\n' "$i" "$a400" "$a400"
+    i=$((i + 1))
+done >"$dir/pipeline"
+{ printf 'SET cost:050:%sb 1\r\n' "$a400" && cat "$dir/pipeline" && printf 'QUIT\r\n'; } | "$TOOL/raw" "$GRAFTD_SOCKET" >/dev/null
+cursor=0 pages=0
+: >"$dir/keys"
+while :; do
+    resp SCAN "$cursor" MATCH "*${a400}b" COUNT 1000 >"$dir/page"
+    sed -n '/^    /s/^ *//p' "$dir/page" >>"$dir/keys"
+    cursor=$(sed -n '2s/^ *//p' "$dir/page")
+    pages=$((pages + 1))
+    [ "$cursor" != 0 ] || break
+    [ "$pages" -lt 200 ] || fail "SCAN does not end"
+done
+[ "$pages" -gt 4 ] || fail "100 keys that cost much were all looked at for $pages pages"
+[ "$(cat "$dir/keys")" = "cost:050:${a400}b" ] || fail "a costly SCAN found $(wc -l <"$dir/keys") keys"
+fail_with LIMIT resp SCAN 0 MATCH "[$a400$a400$a400]"
+
 fail_with ERR resp SCAN 999999999
 fail_with ERR resp SCAN x
 

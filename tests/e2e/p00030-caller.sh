@@ -46,7 +46,7 @@ denied() { # PATTERN COMMAND…: exit code 4 from graftctl for either word
     said "$pattern"
 }
 expect 90 asks 12345 FCALL bank.transfer 2 acct:ada acct:bob 10
-denied "policy:5:[0-9]+" asks 12345 FCALL bank.audit 0
+denied "may not call \"bank.audit\": .*policy:5:[0-9]+ denies it" asks 12345 FCALL bank.audit 0
 denied "no rule" asks 12345 FCALL harmless.run 0
 expect 90 asks 12345 GET acct:ada
 denied "no rule" asks 12345 GET other

@@ -90,6 +90,30 @@ exits 1 call nop.nop
 grep -q damaged "$dir/stderr" || fail "the reason is not told: $(cat "$dir/stderr")"
 stop
 
+if [ -x /usr/bin/python3 ]; then
+    claim "the service manager is told when it is ready, and when it stops"
+    told() { [ "$(tr '\n' ' ' <"$dir/told")" = "$* " ]; }
+    for path in "$dir/notify" "@$dir/notify"; do # a file, and an abstract name
+        rm -f "$dir/notify" "$dir/told"
+        /usr/bin/python3 "$TOP/tests/e2e/notify.py" "$path" "$dir/told" &
+        background=$!
+        until_true "the listener" [ -e "$dir/told" ]
+        NOTIFY_SOCKET=$path
+        export NOTIFY_SOCKET
+        start
+        unset NOTIFY_SOCKET
+        until_true "READY=1" told READY=1
+        stop
+        until_true "STOPPING=1" told READY=1 STOPPING=1
+        kill "$background"
+        background=
+    done
+fi
+
+claim "an empty path is told as what it is"
+exits 1 graftd --data "" --socket "$GRAFTD_SOCKET"
+grep -q "the path of the data directory is empty" "$dir/stderr" || fail "no reason: $(cat "$dir/stderr")"
+
 claim "wrong options: 2 and the usage"
 exits 2 graftd --nonsense
 exits 2 graftd nonsense

@@ -25,6 +25,15 @@ static inline uint64_t draw(uint64_t below)
     return seed % below;
 }
 
+/* NAME [SEED [COUNT]]: how many files it shall be; says the seed. */
+static inline unsigned long bend_begin(const char *name, int argc, char **argv, unsigned long count_default)
+{
+    if (argc > 1)
+        seed = strtoull(argv[1], NULL, 0) | 1;
+    printf("%s: seed 0x%llx\n", name, (unsigned long long)seed);
+    return argc > 2 ? strtoul(argv[2], NULL, 0) : count_default;
+}
+
 static inline size_t build(uint8_t *file)
 {
     static const char source[] =

@@ -9,7 +9,7 @@
 
 #include <unistd.h>
 
-enum { COUNT_DEFAULT = 20000, SECONDS_MAX = 600 };
+enum { COUNT_DEFAULT = 20000 };
 
 static bool known(const char *name, unsigned abi) { return abi > 0 && strcmp(name, "graft_arg_count") == 0; }
 
@@ -48,15 +48,12 @@ static void use(struct bytes file, const struct elf_plan *plan)
 int main(int argc, char **argv)
 {
     static uint8_t built[FILE_ROOM];
-    unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : COUNT_DEFAULT;
+    unsigned long count = bend_begin("fuzz_elf", argc, argv, COUNT_DEFAULT);
     size_t built_size, accepted = 0;
     struct corpus kept;
     struct elf_plan plan;
 
-    alarm(SECONDS_MAX);
-    if (argc > 1)
-        seed = strtoull(argv[1], NULL, 0) | 1;
-    printf("fuzz_elf: seed 0x%llx\n", (unsigned long long)seed);
+    alarm(CORPUS_ALARM_S);
     built_size = build(built);
     corpus_open(&kept, "elf", "");
     for (size_t i = 0; i < kept.count; i++) {

@@ -4,21 +4,11 @@
  * Holds, for any bytes in the store: nothing crashes or reads out of bounds; what is read keeps the bounds of its header, and is
  * exactly what would be written for it.
  */
-#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/fuzz.h"
 #include "txn/file_image.h"
 #include "txn/timer_image.h"
 
 enum { COUNT_DEFAULT = 50000, BENDS_MAX = 5, ROOM = 4096 };
-
-static uint64_t random_state;
-
-static size_t random_below(size_t n)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 11) % n;
-}
 
 /* ---- what must hold ---- */
 
@@ -134,14 +124,9 @@ static uint64_t check(const struct corpus *c, size_t n, size_t bends)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, good_count = 0;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT_DEFAULT;
+    uint64_t count = fuzz_begin("fuzz_image", argc, argv, COUNT_DEFAULT), good_count = 0;
     struct corpus c;
 
-    alarm(CORPUS_ALARM_S);
-    random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
-    printf("fuzz_image: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
-    fflush(stdout);
     corpus_open(&c, "image", "");
     for (size_t i = 0; i < c.count; i++)
         check(&c, i, 0);

@@ -8,25 +8,16 @@
 #include "lib/check.h"
 #include "lib/utf8.h"
 #include "policy/manifest.h"
-#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { COUNT_DEFAULT = 100000, INPUT_MAX = 1024, TEXT_MAX = 1 << 20, SECONDS_MAX = 600, MUTATION_MAX = 5 };
+enum { COUNT_DEFAULT = 100000, INPUT_MAX = 1024, TEXT_MAX = 1 << 20, MUTATION_MAX = 5 };
 
 static struct corpus kept;
-static uint64_t random_state;
-
-static size_t random_below(size_t n)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 11) % n;
-}
 
 static const char good[] = "module\t1\tbank\t1.2.0\tmoves m\xc3\xb6ney\0"
                            "function\ttransfer\twrite\tfrom to amount\0"
@@ -159,13 +150,8 @@ static bool check_input(struct bytes in)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT_DEFAULT, good_count = 0;
+    uint64_t count = fuzz_begin("fuzz_manifest", argc, argv, COUNT_DEFAULT), good_count = 0;
 
-    alarm(SECONDS_MAX);
-    random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
-    printf("fuzz_manifest: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
-    fflush(stdout);
     corpus_open(&kept, "manifest", "");
     for (size_t i = 0; i < kept.count; i++)
         CHECK(check_input(kept.list[i]));

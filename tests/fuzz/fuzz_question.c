@@ -6,19 +6,9 @@
  */
 #include "lib/utf8.h"
 #include "policy/why.h"
-#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/fuzz.h"
 
 enum { COUNT_DEFAULT = 20000, BENDS_MAX = 4, ROOM = 256, ANSWER_MAX = 1 << 20 };
-
-static uint64_t random_state;
-
-static size_t random_below(size_t n)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 11) % n;
-}
 
 static const char rules[] =
     "data /x; root s /srv/s\n"
@@ -141,16 +131,11 @@ static uint64_t check(const struct policy *p, struct bytes good, size_t bends)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1, good_count = 0;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT_DEFAULT;
+    uint64_t count = fuzz_begin("fuzz_question", argc, argv, COUNT_DEFAULT), good_count = 0;
     struct policy *p = NULL;
     struct buf errors;
     struct corpus c;
 
-    alarm(CORPUS_ALARM_S);
-    random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
-    printf("fuzz_question: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
-    fflush(stdout);
     buf_init(&errors, ANSWER_MAX);
     CHECK(policy_parse("t.scfg", bytes_str(rules), 1, &p, &errors) == OK);
     corpus_open(&c, "question", "");

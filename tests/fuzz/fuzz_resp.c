@@ -9,14 +9,14 @@
 #include "lib/resp.h"
 #include "lib/resp_reply.h"
 #include "lib/value.h"
-#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { COUNT_DEFAULT = 20000, INPUT_MAX = 512, BUF_MAX = 1024 * 1024, SECONDS_MAX = 600 };
+enum { COUNT_DEFAULT = 20000, INPUT_MAX = 512, BUF_MAX = 1024 * 1024 };
 
 #define LITERAL(s) { s, sizeof(s) - 1 }
 
@@ -43,16 +43,7 @@ static const struct bytes values[] = {
 /* Bytes that mean something to one of the parsers. */
 static const char tokens[] = "*$+-:_,#%~>=!(\r\n\"'\\x0129 \0\1\2\3\4\5\6\7\377";
 
-static uint64_t random_state;
 static struct corpus kept_requests, kept_replies, kept_values;
-
-static size_t random_below(size_t n)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 11) % n;
-}
 
 /* An input in the making. */
 struct input {
@@ -320,14 +311,9 @@ static void open_kept(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT_DEFAULT;
+    uint64_t count = fuzz_begin("fuzz_resp", argc, argv, COUNT_DEFAULT);
     struct input input;
 
-    alarm(SECONDS_MAX);
-    random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
-    printf("fuzz_resp: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
-    fflush(stdout);
     open_kept();
     for (uint64_t i = 0; corpus_goes_on(i, count); i++) {
         make_input(&input, requests, sizeof requests / sizeof requests[0], &kept_requests);

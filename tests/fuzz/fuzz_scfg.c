@@ -9,25 +9,16 @@
 #include "lib/scfg.h"
 #include "lib/utf8.h"
 #include "policy/why.h"
-#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { COUNT_DEFAULT = 5000, INPUT_MAX = 4096, ERRORS_MAX = 1 << 20, SECONDS_MAX = 600, MUTATION_MAX = 6 };
+enum { COUNT_DEFAULT = 5000, INPUT_MAX = 4096, ERRORS_MAX = 1 << 20, MUTATION_MAX = 6 };
 
 static struct corpus kept;
-static uint64_t random_state;
-
-static size_t random_below(size_t n)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 11) % n;
-}
 
 static const char good[] =
     "# a policy\n"
@@ -259,13 +250,8 @@ static bool check_input(struct bytes in)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT_DEFAULT, good_count = 0;
+    uint64_t count = fuzz_begin("fuzz_scfg", argc, argv, COUNT_DEFAULT), good_count = 0;
 
-    alarm(SECONDS_MAX);
-    random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
-    printf("fuzz_scfg: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
-    fflush(stdout);
     corpus_open(&kept, "scfg", "");
     for (size_t i = 0; i < kept.count; i++)
         CHECK(check_input(kept.list[i]));

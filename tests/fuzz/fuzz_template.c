@@ -175,7 +175,7 @@ static void keep(const uint8_t *file, size_t n)
 int main(int argc, char **argv)
 {
     static uint8_t good[FILE_ROOM], file[FILE_ROOM];
-    unsigned long count = argc > 2 ? strtoul(argv[2], NULL, 0) : COUNT_DEFAULT, round;
+    unsigned long count = bend_begin("fuzz_template", argc, argv, COUNT_DEFAULT), round;
     struct counts counts = { 0, 0 };
     size_t size, n = 0;
     struct bytes body;
@@ -185,9 +185,6 @@ int main(int argc, char **argv)
 
     alarm(SECONDS_MAX);
     signal(SIGPIPE, SIG_IGN);
-    if (argc > 1)
-        seed = strtoull(argv[1], NULL, 0) | 1;
-    printf("fuzz_template: seed 0x%llx\n", (unsigned long long)seed);
     size = build(good);
     keeper = start_zygote(&zygote);
     if (hear(zygote, &body, NULL) != WIRE_MANIFEST) {

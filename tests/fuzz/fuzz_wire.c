@@ -8,25 +8,16 @@
 #include "lib/check.h"
 #include "lib/value.h"
 #include "lib/wire.h"
-#include "tests/fuzz/corpus.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { COUNT_DEFAULT = 20000, INPUT_MAX = 1024, SECONDS_MAX = 600, FRAMES_MAX = 4 };
+enum { COUNT_DEFAULT = 20000, INPUT_MAX = 1024, FRAMES_MAX = 4 };
 
 static struct corpus kept;
-static uint64_t random_state;
-
-static size_t random_below(size_t n)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state >> 11) % n;
-}
 
 /* ---- good input: each message with random fields ---- */
 
@@ -185,13 +176,8 @@ static size_t check_input(struct bytes in)
 
 int main(int argc, char **argv)
 {
-    uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 1;
-    uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 0) : COUNT_DEFAULT;
+    uint64_t count = fuzz_begin("fuzz_wire", argc, argv, COUNT_DEFAULT);
 
-    alarm(SECONDS_MAX);
-    random_state = seed == 0 ? 1 : seed; /* 0 is the one state that xorshift does not leave */
-    printf("fuzz_wire: seed %llu count %llu\n", (unsigned long long)seed, (unsigned long long)count);
-    fflush(stdout);
     corpus_open(&kept, "wire", "");
     for (size_t i = 0; i < kept.count; i++)
         CHECK(check_input(kept.list[i]) == 0);

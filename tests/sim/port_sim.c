@@ -3,6 +3,7 @@
 #include "lib/check.h"
 #include "lib/wire.h"
 #include "tests/sim/graft_sim.h"
+#include "tests/sim/port_sim_inside.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -12,33 +13,10 @@
 #include <unistd.h>
 
 enum {
-    EVENTS_MAX = 1024,  /* that can happen at one time */
     PIPE_MAX = 1 << 20, /* bytes */
     OBJECT_MAX = 256,   /* bytes of a simulated object */
     FIRST_WALL_S = 1000000000,
     STEP_CPU_US = 4, /* of a worker */
-};
-
-struct port_sim {
-    struct port base;
-    struct port_sim_options options;
-    struct chance *chance;
-    int64_t now_ms;
-    bool tick_wanted;
-    struct list timers, processes, streams, works, peers;
-    uint64_t timer_order;
-    pid_t last_pid;
-    struct peer *newcomer;
-};
-
-struct port_timer {
-    struct list link;
-    struct port_sim *sim;
-    void (*fired)(void *owner);
-    void *owner;
-    bool running;
-    int64_t due_ms;
-    uint64_t order; /* of starting */
 };
 
 enum kind { ZYGOTE, TEMPLATE, WORKER };
@@ -63,27 +41,6 @@ struct port_process {
     struct graft_sim graft;
 };
 
-struct port_stream {
-    struct list link;
-    struct port_sim *sim;
-    struct peer *peer;
-    struct buf in, out;
-    const struct stream_events *events;
-    void *owner;
-    bool paused, ended, blocked, closing;
-};
-
-struct work {
-    struct list link;
-    void (*run)(void *);
-    void (*done)(void *);
-    void *owner;
-};
-
-static struct port_sim *simulated(struct port *p) { return (struct port_sim *)(void *)p; }
-
-static bool fault(struct port_sim *s) { return chance_one_in(s->chance, s->options.fault_one_in); }
-
 static int64_t now_ms(struct port *p) { return simulated(p)->now_ms; }
 
 static int64_t wall_us(struct port *p) { return FIRST_WALL_S * INT64_C(1000000) + simulated(p)->now_ms * 1000; }
@@ -95,64 +52,6 @@ static void fill_random(struct port *p, void *out, size_t n)
 }
 
 static void soon(struct port *p) { simulated(p)->tick_wanted = true; }
-
-/* ---- timers ---- */
-
-static struct port_timer *timer_new(struct port *p, void (*fired)(void *owner), void *owner)
-{
-    struct port_sim *s = simulated(p);
-    struct port_timer *t = fault(s) ? NULL : calloc(1, sizeof *t);
-
-    if (t == NULL)
-        return NULL;
-    *t = (struct port_timer){ .sim = s, .fired = fired, .owner = owner };
-    list_push(&s->timers, &t->link);
-    return t;
-}
-
-static void timer_start(struct port_timer *t, uint64_t ms)
-{
-    t->running = true;
-    t->due_ms = t->sim->now_ms + (int64_t)ms;
-    t->order = ++t->sim->timer_order;
-}
-
-static void timer_stop(struct port_timer *t) { t->running = false; }
-
-static void timer_free(struct port_timer **t)
-{
-    if (*t == NULL)
-        return;
-    list_remove(&(*t)->link);
-    free(*t);
-    *t = NULL;
-}
-
-static struct port_timer *timer_first(struct port_sim *s)
-{
-    struct port_timer *first = NULL;
-
-    list_each (node, &s->timers) {
-        struct port_timer *t = list_entry(node, struct port_timer, link);
-        if (t->running &&
-            (first == NULL || t->due_ms < first->due_ms || (t->due_ms == first->due_ms && t->order < first->order)))
-            first = t;
-    }
-    return first;
-}
-
-/* ---- work on another thread ---- */
-
-static enum err work_queue(struct port *p, void (*run)(void *), void (*done)(void *), void *owner)
-{
-    struct work *w = fault(simulated(p)) ? NULL : calloc(1, sizeof *w);
-
-    if (w == NULL)
-        return ERR_NOMEM;
-    *w = (struct work){ .run = run, .done = done, .owner = owner };
-    list_push(&simulated(p)->works, &w->link);
-    return OK;
-}
 
 /* ---- processes ---- */
 
@@ -291,75 +190,7 @@ static void process_slow(struct port_process *p) { (void)p; }
 
 static pid_t process_pid(struct port_process *p) { return p->pid; }
 
-/* ---- connections ---- */
-
-static enum err stream_open(struct port *port, int fd, size_t in_max, size_t out_max,
-                            const struct stream_events *events, void *owner, struct port_stream **out)
-{
-    struct port_sim *s = simulated(port);
-    struct port_stream *stream = fault(s) ? NULL : calloc(1, sizeof *stream);
-
-    (void)fd;
-    if (stream == NULL)
-        return ERR_NOMEM;
-    *stream = (struct port_stream){ .sim = s, .peer = s->newcomer, .events = events, .owner = owner };
-    buf_init(&stream->in, in_max);
-    buf_init(&stream->out, out_max);
-    s->newcomer->stream = stream;
-    s->newcomer = NULL;
-    list_push(&s->streams, &stream->link);
-    *out = stream;
-    return OK;
-}
-
-static struct buf *stream_in(struct port_stream *s) { return &s->in; }
-
-static enum err stream_send(struct port_stream *s, struct bytes b)
-{
-    CHECK(!s->closing);
-    if (s->sim->options.echo && chance_one_in(s->sim->chance, 64))
-        CHECK(buf_add(&s->out, b.data, b.len) == OK);
-    return buf_add(&s->out, b.data, b.len);
-}
-
-static size_t stream_unsent(struct port_stream *s) { return buf_len(&s->out); }
-
-static void stream_pause(struct port_stream *s, bool paused) { s->paused = paused; }
-
-static void stream_close(struct port_stream **s)
-{
-    if (*s != NULL)
-        (*s)->closing = true;
-    *s = NULL;
-}
-
-static void stream_free(struct port_stream *s)
-{
-    if (s->peer != NULL)
-        s->peer->stream = NULL;
-    if (s->closing)
-        s->events->gone(s->owner);
-    list_remove(&s->link);
-    buf_fini(&s->in);
-    buf_fini(&s->out);
-    free(s);
-}
-
 /* ---- events ---- */
-
-struct turn {
-    struct event {
-        void (*happens)(struct port_sim *, void *what);
-        void *what;
-    } events[EVENTS_MAX];
-    unsigned count;
-};
-
-static void can_happen(struct turn *t, void (*happens)(struct port_sim *, void *), void *what)
-{
-    CHECK(t->count < EVENTS_MAX);
-    t->events[t->count++] = (struct event){ happens, what };
-}
 
 static void tick_comes(struct port_sim *s, void *what)
 {
@@ -372,26 +203,6 @@ static void disk_wakes(struct port_sim *s, void *what)
 {
     (void)what;
     s->tick_wanted = true;
-}
-
-static void timer_fires(struct port_sim *s, void *what)
-{
-    struct port_timer *t = what;
-
-    (void)s;
-    t->running = false;
-    t->fired(t->owner);
-}
-
-static void work_ends(struct port_sim *s, void *what)
-{
-    struct work *w = what;
-
-    (void)s;
-    list_remove(&w->link);
-    w->run(w->owner);
-    w->done(w->owner);
-    free(w);
 }
 
 static void time_passes(struct port_sim *s, int64_t ms)
@@ -461,17 +272,6 @@ static void kill_lands(struct port_sim *s, void *what)
     process_dies(what, CLD_KILLED, SIGKILL);
 }
 
-static size_t some_of(struct port_sim *s, size_t n)
-{
-    return chance_one_in(s->chance, 2) ? n : 1 + chance_below(s->chance, (unsigned)n);
-}
-
-static void move_bytes(struct buf *from, struct buf *to, size_t n)
-{
-    CHECK(buf_add(to, buf_bytes(from).data, n) == OK);
-    buf_consume(from, n);
-}
-
 static void words_arrive(struct port_sim *s, void *what)
 {
     struct port_process *p = what;
@@ -533,78 +333,6 @@ static void process_events(struct port_process *p, struct turn *t)
         can_happen(t, death_is_told, p);
 }
 
-static void request_arrives(struct port_sim *s, void *what)
-{
-    struct port_stream *stream = what;
-
-    move_bytes(&stream->peer->say, &stream->in, some_of(s, buf_len(&stream->peer->say)));
-    stream->events->data(stream->owner, &stream->in);
-}
-
-static void peer_ends(struct port_sim *s, void *what)
-{
-    struct port_stream *stream = what;
-
-    (void)s;
-    stream->ended = true;
-    stream->events->ended(stream->owner);
-}
-
-static void peer_goes(struct port_sim *s, void *what)
-{
-    struct port_stream *stream = what;
-
-    (void)s;
-    if (!stream->closing)
-        stream->events->closed(stream->owner);
-    stream_free(stream);
-}
-
-static void connection_closes(struct port_sim *s, void *what)
-{
-    struct port_stream *stream = what;
-    struct peer *peer = stream->peer;
-
-    (void)s;
-    stream_free(stream);
-    peer->eof = true;
-    peer->heard(peer);
-}
-
-static void reply_arrives(struct port_sim *s, void *what)
-{
-    struct port_stream *stream = what;
-    size_t all = buf_len(&stream->out), n = some_of(s, all);
-
-    move_bytes(&stream->out, &stream->peer->hear, n);
-    stream->peer->heard(stream->peer);
-    if (n < all) {
-        stream->blocked = true;
-    } else if (stream->blocked && !stream->closing) {
-        stream->blocked = false;
-        stream->events->drained(stream->owner);
-    }
-}
-
-static void stream_events(struct port_stream *s, struct turn *t)
-{
-    struct peer *peer = s->peer;
-    bool open = !s->closing && !s->paused;
-
-    if (peer == NULL || peer->hangup) {
-        can_happen(t, peer_goes, s);
-        return;
-    }
-    if (open && buf_len(&peer->say) > 0 && buf_len(&s->in) < s->in.max)
-        can_happen(t, request_arrives, s);
-    else if (open && peer->finish && !s->ended && buf_len(&peer->say) == 0)
-        can_happen(t, peer_ends, s);
-    if (!peer->deaf && buf_len(&s->out) > 0)
-        can_happen(t, reply_arrives, s);
-    else if (s->closing && buf_len(&s->out) == 0)
-        can_happen(t, connection_closes, s);
-}
-
 static void peer_acts(struct port_sim *s, void *what)
 {
     struct peer *peer = what;
@@ -623,8 +351,7 @@ static void collect_events(struct port_sim *s, struct turn *t)
         can_happen(t, disk_wakes, NULL);
     if (first != NULL && first->due_ms <= s->now_ms)
         can_happen(t, timer_fires, first);
-    list_each (node, &s->works)
-        can_happen(t, work_ends, list_entry(node, struct work, link));
+    work_events(s, t);
     list_each (node, &s->processes)
         process_events(list_entry(node, struct port_process, link), t);
     list_each (node, &s->streams)
@@ -701,22 +428,12 @@ struct port *port_sim_new(const struct port_sim_options *options)
     return &s->base;
 }
 
-/* A closed connection whose peer does not read what is owed to it ends with the loop. */
-static void end_lingering(struct port_sim *s)
-{
-    list_each (node, &s->streams) {
-        struct port_stream *stream = list_entry(node, struct port_stream, link);
-        if (stream->closing)
-            stream_free(stream);
-    }
-}
-
 const char *port_sim_free(struct port **p)
 {
     struct port_sim *s = simulated(*p);
     const char *left;
 
-    end_lingering(s);
+    streams_end_lingering(s);
     left = !list_empty(&s->timers)      ? "a timer"
            : !list_empty(&s->processes) ? "a process"
            : !list_empty(&s->streams)   ? "a connection"
@@ -733,14 +450,6 @@ void port_sim_peer(struct port *p, struct peer *peer)
 {
     simulated(p)->newcomer = peer;
     list_push(&simulated(p)->peers, &peer->link);
-}
-
-void peer_forget(struct peer *peer)
-{
-    if (peer->stream != NULL)
-        peer->stream->peer = NULL;
-    peer->stream = NULL;
-    list_remove(&peer->link);
 }
 
 void port_sim_set_faults(struct port *p, unsigned one_in) { simulated(p)->options.fault_one_in = one_in; }

@@ -12,15 +12,14 @@
  * never reaches the disk; timer: one that has fired stays stored; port: a reply is sent twice). They run without words,
  * and alone with SIM_CANARY=store, timer or port.
  *
- * Linked from tests/sim/{sim,port_sim,graft_sim,client_sim,model,store_mem}.c, graftd/libgraftd.a, txn/libtxn.a,
- * policy/libpolicy.a and lib/libbase.a; no libuv and no SQLite is in it.
+ * Linked from the other files here, graftd/libgraftd.a, txn/libtxn.a, policy/libpolicy.a and lib/libbase.a; no libuv and
+ * no SQLite is in it.
  */
-#include "graftd/call.h"
 #include "graftd/client.h"
+#include "graftd/drain.h"
 #include "graftd/event.h"
 #include "graftd/objects.h"
 #include "graftd/registry.h"
-#include "graftd/session.h"
 #include "graftd/super.h"
 #include "graftd/timer.h"
 #include "lib/check.h"
@@ -28,7 +27,10 @@
 #include "tests/sim/client_sim.h"
 #include "tests/sim/model.h"
 #include "tests/sim/port_sim.h"
+#include "tests/sim/seen.h"
+#include "tests/sim/silence.h"
 #include "tests/sim/store_mem.h"
+#include "tests/sim/store_sim.h"
 #include "txn/inside.h"
 
 #include <dirent.h>
@@ -40,8 +42,6 @@
 #include <unistd.h>
 
 enum {
-    SEEDS = 300,
-    SEEDS_FOR_RARE = 1000,
     CANARY_SEEDS = 50, /* within as many a canary must be caught */
     CLIENTS = 6,
     LIVES_MAX = 4,
@@ -55,16 +55,6 @@ enum {
 enum canary { CANARY_NONE, CANARY_STORE, CANARY_TIMER, CANARY_PORT };
 enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN };
 
-/* The engine, and a canary in front of it. */
-struct store_sim {
-    struct store store; /* first */
-    struct store *inner;
-    struct chance *chance;
-    bool (*forgets)(const struct store_effect *e); /* NULL: nothing */
-    struct store_entry *entries; /* owned; of the commit that was falsified */
-    struct store_effect *effects;
-};
-
 struct world {
     struct core core; /* first: handlers get it, and find us */
     struct chance chance;
@@ -73,9 +63,10 @@ struct world {
     struct policy *policy;
     struct objects objects;
     struct store_sim store;
-    struct port_timer *lock_timer, *drain_timer;
+    struct port_timer *lock_timer;
+    struct drain drain;
     bool honest; /* see client_sim.h; for all lives, as grafts outlive them */
-    bool ready, loaded, ended, closing_clients, leaving, stopped, poisoned;
+    bool ready, loaded, ended, stopped, poisoned;
     bool bad_disk, quiet; /* quiet: whatever could still happen has */
     struct client_sim clients[CLIENTS];
     unsigned client_count; /* connected so far */
@@ -83,77 +74,7 @@ struct world {
 };
 
 static uint64_t seed_now; /* for last words */
-static struct super_stats seen; /* of all runs: how calls that were sent behind others went */
-static uint64_t unloads_seen;   /* that found calls there */
 static char directory[64];
-
-/* ---- the store ---- */
-
-static bool is_mark(const struct store_effect *e) { return bytes_start_with(e->key, bytes_str("op:")); }
-static bool is_timer_gone(const struct store_effect *e) { return e->resource == RESOURCE_TIMER && !e->after.present; }
-
-/* Leaves out what is to be forgotten of the last transaction of a commit. */
-static void falsify(struct store_sim *s, struct store_request *r)
-{
-    struct store_entry *last;
-    size_t kept = 0;
-
-    if (r->entry_count == 0 || r->entries[r->entry_count - 1].effect_count == 0 || s->entries != NULL ||
-        r->entries[r->entry_count - 1].history.outcome == NULL) /* the next part of it would find a gap */
-        return;
-    s->entries = calloc(r->entry_count, sizeof *s->entries);
-    memcpy(s->entries, r->entries, r->entry_count * sizeof *s->entries);
-    last = &s->entries[r->entry_count - 1];
-    s->effects = calloc(last->effect_count, sizeof *s->effects);
-    for (size_t i = 0; i < last->effect_count; i++)
-        if (!s->forgets(&last->effects[i]))
-            s->effects[kept++] = last->effects[i];
-    if (kept == last->effect_count) { /* nothing of it: another commit will do */
-        free(s->entries);
-        free(s->effects);
-        s->entries = NULL;
-        s->effects = NULL;
-        return;
-    }
-    last->effects = s->effects;
-    last->effect_count = kept;
-    r->entries = s->entries;
-}
-
-static void store_submit(struct store *store, struct store_request *r)
-{
-    struct store_sim *s = (struct store_sim *)(void *)store;
-
-    if (s->forgets != NULL && r->kind == STORE_COMMIT && chance_one_in(s->chance, 8))
-        falsify(s, r);
-    s->inner->ops->submit(s->inner, r);
-}
-
-static void store_poll(struct store *store)
-{
-    struct store *inner = ((struct store_sim *)(void *)store)->inner;
-
-    inner->ops->poll(inner);
-}
-
-static const struct store_facts *store_facts(const struct store *store)
-{
-    struct store *inner = ((const struct store_sim *)(const void *)store)->inner;
-
-    return inner->ops->facts(inner);
-}
-
-static void store_close(struct store *store)
-{
-    struct store_sim *s = (struct store_sim *)(void *)store;
-
-    s->inner->ops->close(s->inner);
-    free(s->entries);
-    free(s->effects);
-    *s = (struct store_sim){ 0 };
-}
-
-static const struct store_ops store_ops = { store_submit, store_poll, store_facts, store_close };
 
 static bool disk_busy(void *arg)
 {
@@ -162,48 +83,14 @@ static bool disk_busy(void *arg)
     return w->store.inner != NULL && store_mem_waiting(w->store.inner) > 0;
 }
 
-/* ---- the daemon, wired as in graftd/main.c ---- */
-
-static void grafts_are_gone(void *owner) { super_stop(((struct world *)owner)->core.super); }
-
-static void drain_step(struct world *w)
-{
-    struct txn_stats s;
-
-    if (!w->core.draining || w->leaving)
-        return;
-    txn_stats(w->core.txns, &s);
-    if (w->core.call_count > 0 || s.open > 0 || !timers_idle(w->core.timers))
-        return;
-    if (!w->closing_clients) {
-        w->closing_clients = true;
-        client_close_all(&w->core);
-    }
-    if (w->core.client_count > 0)
-        return;
-    w->leaving = true;
-    registry_close(w->core.registry, grafts_are_gone);
-}
-
-static void drain_is_over(void *owner)
-{
-    struct world *w = owner;
-
-    session_end_all(&w->core, ERR_KILLED, "the transaction was ended: graftd is stopping");
-    call_cancel_all(&w->core, NULL, ERR_KILLED, "was ended: graftd is stopping");
-    port_soon(w->core.port);
-}
+/* ---- the daemon, wired as in graftd/daemon_open.c and daemon_run.c ---- */
 
 static void drain(struct core *core)
 {
     struct world *w = (struct world *)(void *)core;
 
-    if (core->draining)
-        return;
-    core->draining = true;
-    event_stored_any(core->events);
-    core->port->ops->timer_start(w->drain_timer, policy_limits(core->policy)->drain_ms);
-    port_soon(core->port);
+    if (!core->draining)
+        drain_begin(&w->drain, policy_limits(core->policy)->drain_ms);
 }
 
 static void tick(void *owner)
@@ -219,7 +106,7 @@ static void tick(void *owner)
     next = txn_next_deadline_ms(w->core.txns);
     if (next >= 0)
         w->core.port->ops->timer_start(w->lock_timer, next > now ? (uint64_t)(next - now) : 0);
-    drain_step(w);
+    drain_step(&w->drain);
 }
 
 static void wants_tick(void *owner) { port_soon(((struct world *)owner)->core.port); }
@@ -244,7 +131,7 @@ static void zygote_lost(void *owner, const char *why)
 {
     struct world *w = owner;
 
-    if (!w->leaving)
+    if (!w->drain.leaving)
         model_wrong(&w->model, "the zygote is lost: %s", why);
     w->stopped = true;
 }
@@ -270,13 +157,15 @@ static void open_store(struct world *w)
     };
     struct failure why = { 0 };
 
-    w->store = (struct store_sim){ .store.ops = &store_ops, .inner = store_mem_open(w->disk), .chance = &w->chance };
+    store_sim_open(&w->store, store_mem_open(w->disk), &w->chance);
     w->core.store = &w->store.store;
     CHECK(txn_manager_new(&options, &w->core.txns, &why) == OK);
     if (tiny)
         w->core.txns->locks.warm_max = 2;
     store_mem_set_delay(w->store.inner, 1 + chance_below(&w->chance, 6));
-    w->store.forgets = w->canary == CANARY_STORE ? is_mark : w->canary == CANARY_TIMER ? is_timer_gone : NULL;
+    w->store.forgets = w->canary == CANARY_STORE   ? store_sim_is_mark
+                       : w->canary == CANARY_TIMER ? store_sim_is_timer_gone
+                                                   : NULL;
 }
 
 #define TIMERS "timers tries 3 backoff 5ms\n" /* GRAFT_SIM_TIMER_TRIES */
@@ -319,34 +208,22 @@ static void boot(struct world *w)
     list_init(&w->core.calls);
     list_init(&w->core.clients);
     list_init(&w->core.sessions);
-    w->ready = w->loaded = w->ended = w->closing_clients = w->leaving = w->stopped = w->poisoned = w->bad_disk = w->quiet = false;
+    w->ready = w->loaded = w->ended = w->stopped = w->poisoned = w->bad_disk = w->quiet = false;
     w->client_count = 0;
     port->tick = tick;
     port->tick_owner = w;
     w->lock_timer = port->ops->timer_new(port, wants_tick, w);
-    w->drain_timer = port->ops->timer_new(port, drain_is_over, w);
+    CHECK(drain_init(&w->drain, &w->core) == OK);
     CHECK(events_new(&w->core.events) == OK && timers_new(&w->core, &w->core.timers) == OK);
     open_store(w);
     CHECK(super_new(port, &super_events, w, &w->core.super, &why) == OK);
-}
-
-static void count_seen(const struct world *w)
-{
-    struct super_stats s;
-
-    super_stats(w->core.super, &s);
-    seen.behind += s.behind;
-    for (int reason = 0; reason < TAKEN_COUNT; reason++)
-        seen.taken_back[reason] += s.taken_back[reason];
-    for (unsigned i = 0; i < w->client_count; i++)
-        unloads_seen += w->clients[i].unloads_seen;
 }
 
 static void take_apart(struct world *w)
 {
     const char *left;
 
-    count_seen(w);
+    seen_count(w->core.super, w->clients, w->client_count);
     for (unsigned i = 0; i < w->client_count; i++) {
         peer_forget(&w->clients[i].peer);
         client_sim_fini(&w->clients[i]);
@@ -354,7 +231,7 @@ static void take_apart(struct world *w)
     if (!w->stopped)
         return; /* it hangs: what it holds is lost */
     w->core.port->ops->timer_free(&w->lock_timer);
-    w->core.port->ops->timer_free(&w->drain_timer);
+    drain_fini(&w->drain);
     registry_free(&w->core.registry);
     super_free(&w->core.super);
     txn_manager_free(&w->core.txns);
@@ -478,49 +355,11 @@ static void live(struct world *w, enum ending ending)
 
 /* ---- silence ---- */
 
-static void grafts_listed(struct store_request *r) { *(bool *)r->owner = true; }
-
-static void check_graft(struct graft *g, void *user)
-{
-    struct store_request *r = user;
-    bool found = false;
-
-    for (size_t i = 0; i < r->graft_count; i++)
-        found |= strcmp(r->grafts[i].name, g->name) == 0 && strcmp(r->grafts[i].sha256, g->sha256) == 0;
-    if (!found)
-        r->more = true; /* one is not on disk */
-}
-
-/* The grafts that serve are those that a restart would bring back. */
-static void check_grafts(struct world *w)
-{
-    bool listed = false;
-    struct store_request r = { .kind = STORE_GRAFT_LIST, .done = grafts_listed, .owner = &listed };
-
-    w->store.inner->ops->submit(w->store.inner, &r);
-    while (!listed)
-        w->store.inner->ops->poll(w->store.inner);
-    registry_each(w->core.registry, check_graft, &r);
-    if (r.why.err == OK && (r.more || r.graft_count != registry_count(w->core.registry)))
-        model_wrong(&w->model, "%zu grafts are loaded and %zu on disk, or not the same ones",
-                    registry_count(w->core.registry), r.graft_count);
-    store_request_fini(&r);
-}
-
 static void check_silence(struct world *w)
 {
-    struct txn_stats s;
+    struct silence s = { &w->core, w->store.inner, w->clients, w->client_count, &w->model };
 
-    for (unsigned i = 0; i < w->client_count; i++)
-        if (!client_sim_done(&w->clients[i]))
-            model_wrong(&w->model, "client %u is still connected in silence, %u of its requests unanswered", i,
-                        w->clients[i].asked_count);
-    txn_stats(w->core.txns, &s);
-    if (w->core.call_count > 0 || w->core.client_count > 0 || s.open > 0)
-        model_wrong(&w->model, "silence, and there are %zu calls, %zu clients, %llu transactions", w->core.call_count,
-                    w->core.client_count, (unsigned long long)s.open);
-    if (!wrong(w) && !w->core.draining)
-        check_grafts(w);
+    silence_check(&s);
     w->quiet = !w->core.draining && !w->bad_disk; /* timers that could not be read wait for the next life */
 }
 
@@ -598,34 +437,6 @@ static bool run_canary(enum canary canary, const char *name, uint64_t seed)
     return false;
 }
 
-/* In many runs everything that can become of a call behind another did; what is rare, in very many. */
-static bool saw_all(uint64_t count)
-{
-    const struct {
-        const char *name;
-        uint64_t seen, runs;
-    } ways[] = {
-        { "begun", seen.behind, SEEDS },
-        { "not sent after all", seen.taken_back[TAKEN_UNSENT], SEEDS },
-        { "taken back for a head that waits", seen.taken_back[TAKEN_WAITS], SEEDS },
-        { "for a slow one", seen.taken_back[TAKEN_SLOW], SEEDS_FOR_RARE },
-        { "for one that failed", seen.taken_back[TAKEN_FAILED], SEEDS },
-        { "for one between that was ended", seen.taken_back[TAKEN_ENDED], SEEDS_FOR_RARE },
-        { "there at an unload", unloads_seen, SEEDS_FOR_RARE },
-    };
-    bool all = true;
-
-    printf("sim: calls behind others:");
-    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
-        printf("%s %llu %s", i == 0 ? "" : ",", (unsigned long long)ways[i].seen, ways[i].name);
-        all &= ways[i].seen > 0 || count < ways[i].runs;
-    }
-    printf("\n");
-    if (!all)
-        fprintf(stderr, "sim: one of these never happened in %llu runs: the world is too kind\n",
-                (unsigned long long)count);
-    return all;
-}
 static const struct {
     enum canary canary;
     const char *name;
@@ -680,7 +491,7 @@ int main(int argc, char **argv)
     for (uint64_t i = 0; canary == NULL && i < count; i++)
         good &= run_seed(seed + i, CANARY_NONE);
     if (canary == NULL)
-        good &= saw_all(count);
+        good &= seen_all(count);
     for (size_t i = 0; i < sizeof canaries / sizeof canaries[0]; i++)
         if (all && (canary == NULL || strcmp(canary, canaries[i].name) == 0))
             good &= run_canary(canaries[i].canary, canaries[i].name, seed);

@@ -11,7 +11,6 @@
 #include "tests/tool/crash.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,7 +30,7 @@ enum {
     ALONE_ONE_IN = 2, /* lives with the load of one resource */
     EARLY_ONE_IN = 3, /* kills while the daemon is still starting */
     EARLY_MS_MAX = 25,
-    WAIT_MS_MAX = 20000, /* for the daemon to be ready, for processes to be gone */
+    WAIT_MS_MAX = 20000, /* for processes to be gone */
     REPLY_MS_MAX = 20000,
     SECONDS_MAX = 1800,
 };
@@ -45,8 +43,7 @@ static pthread_t threads[RESOURCES][CRASH_CLIENTS_MAX];
 uint64_t crash_seed;
 char crash_files[4096];
 static uint64_t random_state;
-static char socket_path[4096], data_path[4096], policy_path[4096], log_path[4096];
-static const char *graftd;
+static struct daemon place;
 static unsigned kill_number, early_kills;
 
 _Noreturn void complain(const char *format, ...)
@@ -91,22 +88,6 @@ static void sleep_us(unsigned us)
         ;
 }
 
-static pid_t daemon_start(void)
-{
-    pid_t parent = getpid(), pid = fork();
-    int fd;
-
-    if (pid < 0)
-        complain("fork: %s", strerror(errno));
-    if (pid > 0)
-        return pid;
-    fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || fd < 0 || dup2(fd, STDERR_FILENO) < 0)
-        _exit(126);
-    execl(graftd, "graftd", "--data", data_path, "--policy", policy_path, "--socket", socket_path, (char *)NULL);
-    _exit(127);
-}
-
 graft_client *reach(void)
 {
     graft_client *c = graft_client_new();
@@ -114,24 +95,19 @@ graft_client *reach(void)
     if (c == NULL)
         complain("out of memory");
     graft_client_timeout(c, REPLY_MS_MAX);
-    if (graft_client_connect(c, socket_path) != GRAFT_CLIENT_OK)
+    if (graft_client_connect(c, place.socket) != GRAFT_CLIENT_OK)
         graft_client_free(&c);
     return c;
 }
 
+static bool answers(void *connection) { return (*(graft_client **)connection = reach()) != NULL; }
+
 /* A connection to the daemon once it is ready. */
 static graft_client *daemon_ready(pid_t pid)
 {
-    int64_t end = now_ms() + WAIT_MS_MAX;
-    graft_client *c;
+    graft_client *c = NULL;
 
-    while ((c = reach()) == NULL) {
-        if (waitpid(pid, NULL, WNOHANG) != 0)
-            complain("the daemon ended before it was ready; see %s", log_path);
-        if (now_ms() > end)
-            complain("the daemon did not get ready");
-        sleep_us(500);
-    }
+    daemon_wait(&place, pid, answers, &c);
     return c;
 }
 
@@ -143,7 +119,7 @@ static void daemon_kill(pid_t pid)
     pid_t gone;
 
     if (waitpid(pid, &status, WNOHANG) != 0)
-        complain("the daemon ended on its own, status %#x; see %s", (unsigned)status, log_path);
+        complain("the daemon ended on its own, status %#x; see %s", (unsigned)status, place.log);
     kill(pid, SIGKILL);
     while ((gone = waitpid(-1, &status, WNOHANG)) >= 0 || errno != ECHILD) {
         if (now_ms() > end)
@@ -288,14 +264,14 @@ static void load_and_kill(pid_t pid)
 /* A daemon that is ready, after some that did not live to be. */
 static pid_t start_again(unsigned kills)
 {
-    pid_t pid = daemon_start();
+    pid_t pid = daemon_start(&place);
 
     while (kill_number < kills && draw(EARLY_ONE_IN) == 0) {
         sleep_us(draw(EARLY_MS_MAX * 1000));
         daemon_kill(pid);
         kill_number++;
         early_kills++;
-        pid = daemon_start();
+        pid = daemon_start(&place);
     }
     return pid;
 }
@@ -303,7 +279,7 @@ static pid_t start_again(unsigned kills)
 /* How often a start had something to undo, and how many transactions. */
 static void tell_recoveries(void)
 {
-    FILE *log = fopen(log_path, "r");
+    FILE *log = fopen(place.log, "r");
     unsigned long starts = 0, undone = 0, n;
     char line[1024];
 
@@ -330,20 +306,14 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: crash GRAFTD DIR KILLS SEED\n");
         return 2;
     }
-    graftd = argv[1];
-    snprintf(socket_path, sizeof socket_path, "%s/socket", argv[2]);
-    snprintf(data_path, sizeof data_path, "%s/data", argv[2]);
+    daemon_place(&place, argv[1], argv[2]);
     snprintf(crash_files, sizeof crash_files, "%s/data/files", argv[2]);
-    snprintf(policy_path, sizeof policy_path, "%s/policy", argv[2]);
-    snprintf(log_path, sizeof log_path, "%s/log", argv[2]);
     random_state = crash_seed = strtoull(argv[4], NULL, 10);
     printf("seed %" PRIu64 ", %u kills\n", crash_seed, kills);
     fflush(stdout);
     alarm(SECONDS_MAX);
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0)
-        complain("prctl: %s", strerror(errno));
 
-    pid = daemon_start();
+    pid = daemon_start(&place);
     connection = daemon_ready(pid);
     for (int i = 0; i < RESOURCES; i++)
         resources[i]->set_up(connection);

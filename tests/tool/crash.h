@@ -9,6 +9,7 @@
 #define GRAFTD_TESTS_CRASH_H
 
 #include "include/graft_client.h"
+#include "tests/tool/daemon.h" /* complain() */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,9 +35,6 @@ extern const struct resource crash_kv, crash_undo, crash_session, crash_file, cr
 
 extern uint64_t crash_seed;
 extern char crash_files[4096]; /* the standard root */
-
-/* What it found, with seed and kill; ends the program, and the daemon with it. */
-_Noreturn void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 uint64_t mix(uint64_t v); /* chance: the same for the same seed */
 

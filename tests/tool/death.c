@@ -6,17 +6,16 @@
  * before the kill. An answered SET must be found by the next daemon (T7). What outlives the daemon by
  * SURVIVE_MS_MAX fails the run; how many milliseconds it really took is for people.
  */
+#include "tests/tool/daemon.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -28,7 +27,6 @@ enum {
     CALLS = 3, /* at work when the daemon is killed */
     PROCESSES_MAX = 256,
     SURVIVE_MS_MAX = 10000,
-    READY_MS_MAX = 20000,
     LOAD_MS = 400, /* for the calls to be at work, and their memory to be dirty */
     TEXT_MAX = 4096,
 };
@@ -38,13 +36,10 @@ struct family {
     struct pollfd members[PROCESSES_MAX];
 };
 
-static const char *graftd;
-static char socket_path[108], data_path[TEXT_MAX], policy_path[TEXT_MAX], log_path[TEXT_MAX];
+static struct daemon place;
 static int calls[CALLS];
 
-static _Noreturn void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static _Noreturn void complain(const char *format, ...)
+_Noreturn void complain(const char *format, ...)
 {
     va_list ap;
 
@@ -66,46 +61,25 @@ static double now_ms(void)
 
 /* ---- the daemon ---- */
 
-static pid_t daemon_start(void)
-{
-    pid_t parent = getpid(), pid = fork();
-    int fd;
-
-    if (pid < 0)
-        complain("fork: %s", strerror(errno));
-    if (pid > 0)
-        return pid;
-    fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || fd < 0 || dup2(fd, STDERR_FILENO) < 0)
-        _exit(126);
-    execl(graftd, "graftd", "--data", data_path, "--policy", policy_path, "--socket", socket_path, (char *)NULL);
-    _exit(127);
-}
-
 static int reach(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", place.socket);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
         return fd;
     close(fd);
     return -1;
 }
 
+static bool answers(void *fd) { return (*(int *)fd = reach()) >= 0; }
+
 static int daemon_ready(pid_t pid)
 {
-    double end = now_ms() + READY_MS_MAX;
-    int fd;
+    int fd = -1;
 
-    while ((fd = reach()) < 0) {
-        if (waitpid(pid, NULL, WNOHANG) == pid)
-            complain("the daemon ended before it was ready; see %s", log_path);
-        if (now_ms() > end)
-            complain("the daemon did not get ready");
-        usleep(200);
-    }
+    daemon_wait(&place, pid, answers, &fd);
     return fd;
 }
 
@@ -221,7 +195,7 @@ static pid_t kill_and_start(pid_t pid, int *fd, double *gone, double *serving)
     adopt(&family, pid);
     begin = now_ms();
     kill(pid, SIGKILL);
-    next = daemon_start();
+    next = daemon_start(&place);
     *gone = 0;
     while (*gone == 0 || !served) {
         if (*gone == 0 && family_gone(&family))
@@ -257,13 +231,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: death GRAFTD DIR KILLS idle|spin|dirty\n");
         return 2;
     }
-    graftd = argv[1];
-    snprintf(socket_path, sizeof socket_path, "%s/socket", argv[2]);
-    snprintf(data_path, sizeof data_path, "%s/data", argv[2]);
-    snprintf(policy_path, sizeof policy_path, "%s/policy", argv[2]);
-    snprintf(log_path, sizeof log_path, "%s/log", argv[2]);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pid = daemon_start();
+    daemon_place(&place, argv[1], argv[2]);
+    pid = daemon_start(&place);
     fd = daemon_ready(pid);
     for (int i = 0; i < kills; i++) {
         load(fd, argv[4]);

@@ -1,0 +1,248 @@
+/*
+ * What was written is synced on a thread of its own, in order, and one sync serves all that wait (T2); a commit may be
+ * written while the one before it is being synced; after a sync that failed nothing is called durable any more (T7).
+ */
+#include "tests/store_kit.h"
+#include "txn/store_sync.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/* ---- the thread, with a disk whose syncs take as long as the test likes ---- */
+
+struct slow_disk {
+    sem_t begun, may_end;
+    int syncs;
+    bool fails;
+    char order[16]; /* of what is finished, one letter each */
+    size_t finished;
+    struct store_sync *sync;
+};
+
+struct named {
+    struct store_request r;
+    char name;
+};
+
+static enum err slow_sync(void *owner)
+{
+    struct slow_disk *d = owner;
+
+    d->syncs++;
+    sem_post(&d->begun);
+    sem_wait(&d->may_end);
+    return d->fails ? ERR_UNKNOWN : OK;
+}
+
+static void finished(void *owner, struct list *requests)
+{
+    struct slow_disk *d = owner;
+    struct list *node;
+
+    while ((node = list_pop(requests)) != NULL)
+        d->order[d->finished++] = list_entry(node, struct named, r.link)->name;
+}
+
+static int slow_setup(void **state)
+{
+    struct slow_disk *d = calloc(1, sizeof *d);
+
+    sem_init(&d->begun, 0, 0);
+    sem_init(&d->may_end, 0, 0);
+    d->sync = store_sync_new(&(struct store_sync_work){ slow_sync, finished, d });
+    *state = d;
+    return d->sync == NULL;
+}
+
+static int slow_teardown(void **state)
+{
+    struct slow_disk *d = *state;
+
+    store_sync_free(&d->sync);
+    sem_destroy(&d->begun);
+    sem_destroy(&d->may_end);
+    free(d);
+    return 0;
+}
+
+static void add(struct slow_disk *d, struct named *n, char name, bool must)
+{
+    struct list one;
+
+    *n = (struct named){ .name = name, .r.needs_sync = must };
+    list_init(&one);
+    list_push(&one, &n->r.link);
+    store_sync_add(d->sync, &one, must);
+}
+
+static void one_sync_serves_all_that_came_while_another_ran(void **state)
+{
+    struct slow_disk *d = *state;
+    struct named a, b, c, reading;
+
+    add(d, &a, 'a', true);
+    sem_wait(&d->begun);
+    add(d, &b, 'b', true);
+    add(d, &reading, 'r', false);
+    add(d, &c, 'c', true);
+    assert_false(store_sync_idle(d->sync));
+    sem_post(&d->may_end);
+    sem_wait(&d->begun); /* b was not in time for the first */
+    sem_post(&d->may_end);
+    assert_true(store_sync_drain(d->sync));
+    assert_string_equal(d->order, "abrc");
+    assert_int_equal(d->syncs, 2);
+    assert_int_equal(c.r.why.err, OK);
+}
+
+static void what_wrote_nothing_waits_and_asks_for_no_sync(void **state)
+{
+    struct slow_disk *d = *state;
+    struct named a, reading;
+
+    add(d, &a, 'a', true);
+    sem_wait(&d->begun);
+    add(d, &reading, 'r', false);
+    assert_int_equal(d->finished, 0);
+    sem_post(&d->may_end);
+    assert_true(store_sync_drain(d->sync));
+    assert_true(store_sync_idle(d->sync));
+    assert_string_equal(d->order, "ar");
+    assert_int_equal(d->syncs, 1);
+}
+
+static void after_a_failed_sync_there_is_no_other(void **state)
+{
+    struct slow_disk *d = *state;
+    struct named a, b, later, reading, refused;
+
+    d->fails = true;
+    add(d, &a, 'a', true);
+    sem_wait(&d->begun);
+    add(d, &b, 'b', true);
+    sem_post(&d->may_end);
+    assert_false(store_sync_drain(d->sync));
+    d->fails = false;
+    add(d, &later, 'l', true);
+    add(d, &reading, 'r', false);
+    add(d, &refused, 'x', false);
+    assert_false(store_sync_drain(d->sync));
+    assert_true(store_sync_failed(d->sync));
+    assert_int_equal(d->syncs, 1);
+    assert_string_equal(d->order, "ablrx");
+    assert_int_equal(a.r.why.err, ERR_UNKNOWN);
+    assert_int_equal(b.r.why.err, ERR_UNKNOWN);
+    assert_int_equal(later.r.why.err, ERR_UNKNOWN);
+    assert_int_equal(reading.r.why.err, OK);
+}
+
+/* ---- the store ---- */
+
+static struct kit kit;
+
+static int kit_setup(void **state)
+{
+    struct failure why = { 0 };
+
+    (void)state;
+    kit_init(&kit);
+    kit.options.synchronous = 2;
+    return kit_open(&kit, &why) != OK;
+}
+
+static int kit_teardown(void **state)
+{
+    (void)state;
+    kit_fini(&kit);
+    return 0;
+}
+
+enum { CHAIN = 40 };
+
+/* Commits of one key, each submitted when the one before it is written. */
+static struct chain {
+    struct store_request commit[CHAIN];
+    struct store_entry entry[CHAIN];
+    struct store_effect effect[CHAIN];
+    char value[CHAIN + 1][8];
+    size_t submitted, written, done;
+} chain;
+
+static void chain_next(void);
+
+static void chain_written(struct store_request *r)
+{
+    assert_ptr_equal(r, &chain.commit[chain.written]);
+    assert_true(chain.done <= chain.written);
+    chain.written++;
+    chain_next();
+}
+
+static void chain_done(struct store_request *r)
+{
+    assert_ptr_equal(r, &chain.commit[chain.done]);
+    assert_int_equal(r->why.err, OK);
+    assert_true(chain.done < chain.written); /* and never before it was told that it is written */
+    chain.done++;
+}
+
+static void chain_next(void)
+{
+    size_t i = chain.submitted++;
+
+    if (i >= CHAIN)
+        return;
+    snprintf(chain.value[i + 1], sizeof chain.value[0], "%zu", i + 1);
+    chain.effect[i] = kit_effect("chain", i == 0 ? NULL : chain.value[i], chain.value[i + 1]);
+    chain.entry[i] = kit_entry(i + 1, "committed", &chain.effect[i], 1);
+    chain.commit[i] = (struct store_request){ .kind = STORE_COMMIT, .entries = &chain.entry[i], .entry_count = 1,
+                                              .written = chain_written, .done = chain_done };
+    kit.store->ops->submit(kit.store, &chain.commit[i]);
+}
+
+static void a_commit_is_written_while_others_are_synced_and_all_are_done_in_order(void **state)
+{
+    (void)state;
+    memset(&chain, 0, sizeof chain);
+    chain_next();
+    while (chain.done < CHAIN) {
+        sem_wait(&kit.woken);
+        kit.store->ops->poll(kit.store);
+    }
+    assert_true(kit_holds(&kit, "chain", "40"));
+    assert_int_equal(kit_kept(&kit, CHAIN), 1);
+}
+
+static void without_durability_nobody_hears_of_written(void **state)
+{
+    struct failure why = { 0 };
+
+    (void)state;
+    kit_close(&kit);
+    kit.options.synchronous = 1;
+    assert_int_equal(kit_open(&kit, &why), OK);
+    memset(&chain, 0, sizeof chain);
+    chain.effect[0] = kit_effect("chain", NULL, "1");
+    chain.entry[0] = kit_entry(1, "committed", &chain.effect[0], 1);
+    chain.commit[0] = (struct store_request){ .kind = STORE_COMMIT, .entries = &chain.entry[0], .entry_count = 1,
+                                              .written = chain_written };
+    assert_int_equal(kit_ask(&kit, &chain.commit[0]), OK);
+    assert_int_equal(chain.written, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_sync_serves_all_that_came_while_another_ran, slow_setup, slow_teardown),
+        cmocka_unit_test_setup_teardown(what_wrote_nothing_waits_and_asks_for_no_sync, slow_setup, slow_teardown),
+        cmocka_unit_test_setup_teardown(after_a_failed_sync_there_is_no_other, slow_setup, slow_teardown),
+        cmocka_unit_test_setup_teardown(a_commit_is_written_while_others_are_synced_and_all_are_done_in_order, kit_setup,
+                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(without_durability_nobody_hears_of_written, kit_setup, kit_teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
