@@ -70,7 +70,7 @@ static void info_grafts(struct core *core, struct buf *b)
              "workers:%" PRIu64 "\r\nworkers_forked:%" PRIu64 "\r\nworkers_killed:%" PRIu64 "\r\nworkers_died:%" PRIu64
              "\r\n",
              s.workers, s.forked, s.killed, s.died);
-    buf_addf(b, "workers_slowed:%" PRIu64 "\r\n", s.slowed);
+    buf_addf(b, "workers_slowed:%" PRIu64 "\r\nworkers_spare:%" PRIu64 "\r\n", s.slowed, s.spares);
     for (int reason = 0; reason < TAKEN_COUNT; reason++)
         taken += s.taken_back[reason];
     buf_addf(b, "calls_behind:%" PRIu64 "\r\ncalls_taken_back:%" PRIu64 "\r\n", s.behind, taken);

@@ -15,6 +15,7 @@ void history_ask(struct request *r, void (*done)(struct store_request *))
     request_asks(r);
     r->store.done = done;
     r->store.owner = r;
+    txn_write_rows(r->core->txns);
     r->core->store->ops->submit(r->core->store, &r->store);
 }
 

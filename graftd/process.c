@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -124,8 +125,8 @@ static void hear_no_more(struct port_process *p, const char *what)
         p->events->broken(p->owner, what);
 }
 
-/* -1: reaped already; 0: not known. */
-static pid_t child_pid(int pidfd)
+/* child_pid() on older kernels, and for one that is reaped already. */
+static pid_t read_pid(int pidfd)
 {
     char path[64], line[256];
     long pid = 0;
@@ -139,6 +140,22 @@ static pid_t child_pid(int pidfd)
         (void)sscanf(line, "Pid: %ld", &pid);
     fclose(f);
     return (pid_t)pid;
+}
+
+/* What PIDFD_GET_INFO gives, since Linux 6.13. The number of the process stands in it as this process sees it. */
+struct pidfd_facts {
+    uint64_t mask, cgroup;
+    uint32_t pid, others[11];
+};
+
+#define PIDFD_ASK _IOWR(0xff, 11, struct pidfd_facts)
+
+/* -1: reaped already; 0: not known. */
+static pid_t child_pid(int pidfd)
+{
+    struct pidfd_facts facts = { .mask = 1 };
+
+    return ioctl(pidfd, PIDFD_ASK, &facts) == 0 ? (pid_t)facts.pid : read_pid(pidfd);
 }
 
 static struct port_process *find_child(struct port_process *p, uint64_t id)

@@ -43,6 +43,7 @@ struct super {
 
 static void pool_died_young(struct pool *p, const char *why);
 static void pool_died_unused(struct pool *p);
+static void pool_fill_later(struct pool *p);
 static void pool_check_closed(struct pool *p);
 
 struct port *pool_port(const struct pool *p) { return p->super->port; }
@@ -59,16 +60,25 @@ void worker_move(struct worker *w, enum worker_state next)
     }
     if (next == DYING)
         p->live--;
+    if (next == DYING && w->state == BUSY)
+        pool_spend(p);
+    if (w->state == IDLE)
+        p->idle_count--;
     if (w->state == BUSY && w->lent)
         p->lent--;
     else if (w->state == BUSY)
         p->taken--;
     state_move(worker_states, &w->state, next);
     list_remove(&w->link);
-    if (next == IDLE)
+    if (next != IDLE) {
+        list_push(&p->others, &w->link);
+        return;
+    }
+    p->idle_count++;
+    if (w->served > 0)
         list_push_front(&p->idle, &w->link);
     else
-        list_push(&p->others, &w->link);
+        list_push(&p->idle, &w->link);
 }
 
 uint64_t worker_read_cpu(struct worker *w)
@@ -77,14 +87,10 @@ uint64_t worker_read_cpu(struct worker *w)
     return w->cpu_us;
 }
 
-void worker_condemn(struct worker *w, const char *why, enum log_level level)
+void worker_end(struct worker *w, const char *why, enum log_level level)
 {
-    unsigned was = w->state;
-    struct seat *head;
+    struct seat *head = worker_empty(w);
 
-    if (was == DYING)
-        return;
-    head = worker_empty(w);
     snprintf(w->words, sizeof w->words, "%s", why);
     worker_move(w, DYING);
     w->pool->super->port->ops->process_kill(w->process);
@@ -93,11 +99,20 @@ void worker_condemn(struct worker *w, const char *why, enum log_level level)
              (int)w->pool->super->port->ops->process_pid(w->process), why);
     if (head != NULL)
         head->events->died(head, w->words, false);
+}
+
+void worker_condemn(struct worker *w, const char *why, enum log_level level)
+{
+    unsigned was = w->state;
+
+    if (was == DYING)
+        return;
+    worker_end(w, why, level);
     if (was == STARTING)
         pool_died_young(w->pool, w->words);
     else if (was == IDLE && w->served == 0)
         pool_died_unused(w->pool);
-    pool_fill(w->pool);
+    pool_fill_later(w->pool);
     if (was == BUSY)
         pool_serve(w->pool); /* one that is idle may have been one too many until now */
 }
@@ -224,7 +239,7 @@ static void worker_died(void *owner, const struct obituary *o)
         pool_died_young(p, why);
     else if (was == IDLE && unused)
         pool_died_unused(p);
-    pool_fill(p);
+    pool_fill_later(p);
     if (was == BUSY)
         pool_serve(p);
     pool_check_closed(p);
@@ -309,7 +324,8 @@ static bool pool_wants_worker(const struct pool *p)
     if (!p->started || p->closing || p->settled || p->backing_off || p->template == NULL ||
         p->live >= p->worker_max + p->urgent + p->lent)
         return false;
-    return p->live < p->worker_min || (!p->proven && p->live == 0) || p->queue_len > p->starting;
+    return p->live < p->worker_min || (!p->proven && p->live == 0) || p->queue_len > p->starting ||
+           p->idle_count + p->starting < p->spares;
 }
 
 void pool_fill(struct pool *p)
@@ -325,6 +341,25 @@ void pool_fill(struct pool *p)
                 back_off(p); /* who waits is told by the timer, not from in here: a caller may be about to wait */
             return;
         }
+    }
+}
+
+static void fill_timer(void *owner)
+{
+    struct pool *p = owner;
+
+    p->filler_armed = false;
+    pool_fill(p);
+}
+
+/* Whoever used up a worker has its answer first, and then the next worker is born; unless somebody waits for one. */
+static void pool_fill_later(struct pool *p)
+{
+    if (!list_empty(&p->waiting))
+        pool_fill(p);
+    else if (!p->filler_armed && pool_wants_worker(p)) {
+        p->filler_armed = true;
+        p->super->port->ops->timer_start(p->filler, 0);
     }
 }
 
@@ -353,6 +388,19 @@ static void pool_timer(void *owner)
     pool_check_closed(p);
 }
 
+static void pool_free(struct pool *p)
+{
+    const struct port_ops *ops = p->super->port->ops;
+
+    ops->timer_free(&p->timer);
+    ops->timer_free(&p->rest);
+    ops->timer_free(&p->looker);
+    ops->timer_free(&p->spender);
+    ops->timer_free(&p->filler);
+    spares_fini(p);
+    free(p);
+}
+
 static void pool_check_closed(struct pool *p)
 {
     const struct pool_events *events = p->events;
@@ -360,10 +408,7 @@ static void pool_check_closed(struct pool *p)
 
     if (!p->closing || p->template != NULL || p->total > 0)
         return;
-    p->super->port->ops->timer_free(&p->timer);
-    p->super->port->ops->timer_free(&p->rest);
-    p->super->port->ops->timer_free(&p->looker);
-    free(p);
+    pool_free(p);
     events->closed(owner);
 }
 
@@ -429,13 +474,12 @@ enum err pool_open(struct super *s, int file, const char *label, const struct po
     p->timer = s->port->ops->timer_new(s->port, pool_timer, p);
     p->rest = s->port->ops->timer_new(s->port, rest_timer, p);
     p->looker = s->port->ops->timer_new(s->port, pool_look, p);
-    if (p->timer == NULL || p->rest == NULL || p->looker == NULL ||
+    p->spender = s->port->ops->timer_new(s->port, pool_spent_lately, p);
+    p->filler = s->port->ops->timer_new(s->port, fill_timer, p);
+    if (p->timer == NULL || p->rest == NULL || p->looker == NULL || p->spender == NULL || p->filler == NULL ||
         s->port->ops->process_spawn(s->port, s->zygote, &none, file, &template_process_events, p, &p->template, why) !=
             OK) {
-        s->port->ops->timer_free(&p->timer);
-        s->port->ops->timer_free(&p->rest);
-        s->port->ops->timer_free(&p->looker);
-        free(p);
+        pool_free(p);
         return fail(why, ERR_NOMEM, "no memory for the graft");
     }
     s->port->ops->timer_start(p->timer, INTRODUCE_MS_MAX);

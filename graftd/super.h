@@ -4,7 +4,9 @@
  *     worker  STARTING → IDLE ⇄ BUSY → DYING          any → DYING (killed, or its channel broke)
  *
  * A worker runs one call at a time. One whose call failed is never used again (W4): it is killed and another is
- * forked from the template; with `worker fresh call` so is every other. Each death is explained in one log line. A pool whose workers do not come up backs
+ * forked from the template; with `worker fresh call` so is every other. So that the next call need not wait for a birth,
+ * as many workers are kept ready as calls used up within the last second or two, and no more than the pool may have;
+ * those that nobody needed are dismissed when it has become quiet. Each death is explained in one log line. A pool whose workers do not come up backs
  * off, and tells those who wait.
  *
  *     daemon → worker   CALL a, CALL b, CALL c, …        a: the head, it runs        b, c: behind it, sent and not begun
@@ -120,6 +122,7 @@ enum taken {
 
 struct super_stats {
     uint64_t workers, forked, killed, died, slowed;
+    uint64_t spares; /* workers that pools want to have ready now because calls used up others */
     uint64_t behind; /* calls that began behind another, and were not taken back */
     uint64_t taken_back[TAKEN_COUNT];
 };

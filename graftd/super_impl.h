@@ -3,6 +3,7 @@
  *
  *     super.c   processes: the zygote, templates, workers; how they come to be and die
  *     seat.c    who gets which worker, and what stands behind a running call
+ *     spare.c   how many workers are kept ready because calls used up others
  */
 #ifndef GRAFTD_SUPER_IMPL_H
 #define GRAFTD_SUPER_IMPL_H
@@ -34,13 +35,20 @@ struct pool {
     struct process_limits limits;
     uint64_t start_ms; /* what graft_init may take */
     size_t worker_min, worker_max;
-    bool fresh; /* a worker serves one call */
+    bool fresh;                 /* a worker serves one call */
+    size_t spent;               /* workers that calls used up since the spender was armed */
+    size_t spares;              /* so many are to be idle or about to be, within worker_max */
+    struct port_timer *spender; /* forgets them, when armed */
+    bool spender_armed;
+    struct port_timer *filler; /* starts workers behind the back of who used one up, when armed */
+    bool filler_armed;
     size_t total, live, starting; /* workers: all, not DYING, STARTING */
+    size_t idle_count;
     size_t queue_max, queue_len;
     size_t urgent;            /* of those in the queue */
     size_t lent;              /* BUSY workers that serve an urgent one: not counted against worker_max */
     size_t taken;             /* BUSY workers that serve another */
-    struct list idle, others; /* workers; idle: the one used last is first */
+    struct list idle, others; /* workers; idle: the one used last is first, those that never were come last */
     struct list waiting;      /* seats */
     struct port_timer *timer; /* the template's first word, then back-off, and the last step of closing */
     struct port_timer *rest;  /* looks at the idle, when armed */
@@ -86,13 +94,20 @@ struct super_stats *pool_stats(const struct pool *p);
 void pool_fill(struct pool *p); /* starts the workers that are wanted */
 void worker_move(struct worker *w, enum worker_state next);
 uint64_t worker_read_cpu(struct worker *w);
-/* Ends it for what it said or did. Its calls learn it. */
+/* Kills it, and its head learns why. It is not DYING. */
+void worker_end(struct worker *w, const char *why, enum log_level level);
+/* The same for what it said or did, unless it is DYING; who comes in its place is seen to. */
 void worker_condemn(struct worker *w, const char *why, enum log_level level);
 /* Nobody is in it any more, and all went well: it is IDLE, or not fit for that. Its CPU time was just read. */
 void worker_freed(struct worker *w);
 bool worker_is_old(const struct worker *w);
 /* To be asked of an idle one before it is used. False: it is condemned. */
 bool worker_rested(struct worker *w);
+
+/* spare.c */
+void pool_spend(struct pool *p);    /* a call took its worker with it */
+void pool_spent_lately(void *pool); /* of the spender */
+void spares_fini(struct pool *p);
 
 /* seat.c */
 void seats_init(struct pool *p);

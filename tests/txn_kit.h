@@ -77,8 +77,10 @@ static inline void world_poll(struct world *w) { txn_poll(w->m, w->now_ms); }
 
 static inline void world_settle(struct world *w)
 {
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 20; i++) {
+        txn_write_rows(w->m);
         world_poll(w);
+    }
 }
 
 static inline void actor_wake(void *owner) { ((struct actor *)owner)->woken++; }

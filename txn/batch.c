@@ -5,7 +5,8 @@
  *  1. Batches reach the disk in the order of their numbers, and everything a transaction read is in its own batch or an
  *     earlier one, so what is on disk is at any instant a prefix of what was decided (T6, T7).
  *  2. A transaction in a batch is told only when that batch is on disk (T2).
- *  3. When a batch fails, it and all after it are taken back newest first (T5), before anyone is told (T3). Open
+ *  3. Nobody waits for the row of a failed transaction, so rows alone are written a little later, and many at a time.
+ *  4. When a batch fails, it and all after it are taken back newest first (T5), before anyone is told (T3). Open
  *     transactions that saw their values, and only those, are doomed.
  */
 #include "txn/inside.h"
@@ -62,7 +63,7 @@ static void batch_free(struct batch *b)
         batch_delete(b);
         return;
     }
-    b->count = b->entry_count = b->effect_count = 0;
+    b->count = b->rows = b->entry_count = b->effect_count = 0;
     b->bytes = 0;
     list_push(&m->spare_batches, &b->link);
     m->spare_batch_count++;
@@ -125,6 +126,7 @@ enum err batch_add(struct txn *t, enum item_kind kind, const struct undo_log *lo
     if (b == NULL || !batch_reserve(b, entries, effects))
         return ERR_NOMEM;
     b->items[b->count++] = (struct batch_item){ t, kind };
+    b->rows += kind == ITEM_ROW;
     b->entry_count += entries;
     b->effect_count += effects;
     b->bytes += (log == NULL ? 0 : log->bytes) + (t->tale == NULL ? 0 : t->tale->idem_reply.len);
@@ -177,6 +179,16 @@ static struct store_entry entry_of(const struct batch_item *item, struct store_e
     return e;
 }
 
+/* It is the last one, and may fill some more. */
+static bool batch_can_wait(struct txn_manager *m, const struct batch *b)
+{
+    if (b->rows < b->count || b->count >= ROW_WAIT_MAX || !list_empty(&b->readers) || m->id_wanted || m->rows_wanted)
+        return false;
+    if (m->rows_due_ms < 0)
+        m->rows_due_ms = m->now_ms + ROW_WAIT_MS;
+    return m->now_ms < m->rows_due_ms;
+}
+
 static void batch_done(struct store_request *r);
 
 /* Only its sync is left: the next one may be written. */
@@ -203,6 +215,8 @@ void batch_submit(struct txn_manager *m)
 
     if (m->writing || m->sent_count == BATCH_SENT_MAX || m->failed_from != 0 || m->poisoned)
         return;
+    if (b != NULL && batch_can_wait(m, b))
+        return;
     if (b == NULL && (!m->id_wanted || m->sent_count > 0 || (b = batch_new(m)) == NULL))
         return; /* without memory the next poll tries again */
     for (size_t i = 0; i < b->count; i++) {
@@ -221,6 +235,8 @@ void batch_submit(struct txn_manager *m)
     }
     b->sent = m->writing = true;
     m->sent_count++;
+    m->rows_due_ms = -1;
+    m->rows_wanted = false;
     m->stats.batches++;
     manager_submit(m, &b->request);
 }
@@ -379,6 +395,7 @@ static void batches_fail(struct txn_manager *m, uint64_t number, const struct fa
     struct list failed, *node;
 
     list_init(&failed);
+    m->rows_due_ms = -1;
     doom_dependents(m, number);
     while ((node = list_last(&m->batches)) != NULL && batch_of(node)->number >= number) {
         list_remove(node);

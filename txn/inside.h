@@ -34,6 +34,8 @@ enum {
     BATCH_SENT_MAX = 4,               /* batches that the store has at a time */
     BATCH_BYTES_MAX = 8 * 1024 * 1024, /* a batch that reached it takes no more */
     BATCH_SPARE_MAX = 4,
+    ROW_WAIT_MS = 10,                 /* so long rows wait for something that has to be written, */
+    ROW_WAIT_MAX = 256,               /* unless they are so many */
     ID_BLOCK = 10000,                 /* ids reserved at a time; renewed when half of them are used */
     ID_BLOCK_MAX = 1 << 20,           /* when they are used faster */
     TXN_SPARE_MAX = 256,              /* ended transactions kept for reuse */
@@ -140,6 +142,7 @@ struct batch {
     struct batch_item *items;    /* owned */
     struct store_entry *entries; /* owned; filled when it is submitted */
     size_t count, cap;           /* of items */
+    size_t rows;                 /* of them, ITEM_ROW */
     size_t entry_count, entry_cap;
     struct store_effect *effects; /* owned; filled when it is submitted */
     size_t effect_count, effect_cap;
@@ -177,6 +180,8 @@ struct txn_manager {
     bool writing;            /* the last of these is not written yet: no other may follow it */
     uint64_t failed_from;    /* the first one that failed, when others are still sent; 0: none */
     bool failed_ids;         /* one of these was to reserve ids */
+    int64_t rows_due_ms;     /* when a batch of rows alone is submitted; -1: none waits */
+    bool rows_wanted;        /* somebody is about to read them */
     uint64_t batch_next;
     size_t request_count; /* the store has */
     uint64_t id_next, id_reserved; /* ids up to id_reserved are ours also after a crash */

@@ -179,10 +179,17 @@ int64_t txn_next_deadline_ms(const struct txn_manager *m)
     int64_t since, due;
 
     if (node == NULL)
-        return -1;
+        return m->rows_due_ms;
     since = list_entry(node, struct txn, deadline_link)->locks.waiting_since_ms;
     due = since < 0 ? m->now_ms : since + (int64_t)m->options.lock_wait_ms;
+    due = m->rows_due_ms >= 0 && m->rows_due_ms < due ? m->rows_due_ms : due;
     return due < m->hold_due_ms ? due : m->hold_due_ms;
+}
+
+void txn_write_rows(struct txn_manager *m)
+{
+    m->rows_wanted = !list_empty(&m->batches);
+    batch_submit(m);
 }
 
 bool txn_manager_poisoned(const struct txn_manager *m) { return m->poisoned; }
@@ -229,6 +236,7 @@ static enum err manager_init(struct txn_manager *m, const struct txn_options *op
     m->batch_next = 1;
     m->hold_least = options->hold_ms == 0 ? UINT64_MAX : options->hold_ms;
     m->hold_due_ms = INT64_MAX;
+    m->rows_due_ms = -1;
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         list_init(lists[i]);
     locks = lock_table_init(&m->locks);
@@ -269,6 +277,7 @@ void txn_manager_free(struct txn_manager **out)
         return;
     CHECK(m->stats.open == 0);
     while (m->request_count > 0 || !list_empty(&m->batches)) { /* ends: the store answers every request */
+        txn_write_rows(m);
         txn_poll(m, m->now_ms);
         if (m->request_count > 0)
             nap();

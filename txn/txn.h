@@ -193,8 +193,11 @@ void txn_abort(struct txn *t, const struct failure *why, int64_t now_us, uint64_
 /* Drives the machine: takes finished store requests, wakes, fails waits that lasted too long, submits the next batch.
  * now_ms: monotonic. */
 void txn_poll(struct txn_manager *m, int64_t now_ms);
-/* When txn_poll should be called at the latest (monotonic ms), -1: no need. For lock waits and hold limits. */
+/* When txn_poll should be called at the latest (monotonic ms), -1: no need. For lock waits, hold limits, and rows of the
+ * history that wait to be written together. */
 int64_t txn_next_deadline_ms(const struct txn_manager *m);
+/* The history is about to be read: the rows of what failed so far are on their way to the store before the next request. */
+void txn_write_rows(struct txn_manager *m);
 /* The store said that an outcome is unknown: nothing more may be promised, the process should end. */
 bool txn_manager_poisoned(const struct txn_manager *m);
 

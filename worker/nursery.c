@@ -154,6 +154,8 @@ static void spawn(const struct nursery *nursery, const struct wire_SPAWN *order,
         tell_stillborn(order->id, EAGAIN);
         return;
     }
+    if (nursery->prepare != NULL)
+        nursery->prepare(order);
     pid = jail_fork(nursery->nested_pids, &pidfd);
     if (pid == 0)
         be_child(nursery, order, fds);

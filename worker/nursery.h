@@ -20,6 +20,8 @@ enum {
 struct nursery {
     size_t fd_count;  /* descriptors that belong to an order; another number is STILLBORN with EINVAL */
     bool nested_pids; /* each child gets a process namespace of its own */
+    /* In the nursery itself, before each birth: what all children can inherit. NULL: nothing. */
+    void (*prepare)(const struct wire_SPAWN *order);
     /* The child's life, tied to the nursery's already; fds are owned by it. Must not return. */
     void (*child)(const struct wire_SPAWN *order, const int fds[]);
 };

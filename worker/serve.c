@@ -1,9 +1,10 @@
 /*
- * Everything that the worker will ever have is mapped before its jail is shut:
+ * Everything that the worker will ever have is mapped before its jail is shut, and by its template already, in one piece:
  *
  *     guard | heap: memory_max | guard       what malloc() gives, and what host calls give
  *     guard | stack: stack_max | guard       graft code and the host calls run on it
- *     guard | frame | guard | reply | guard  what is sent
+ *     guard | frame | guard                  what is sent
+ *     guard | reply | guard
  *
  * Guards are wider than any object that a compiler steps over blindly, so that running past an end is a SIGSEGV.
  */
@@ -42,22 +43,70 @@ static _Noreturn void give_up(const char *text)
 
 static uint64_t whole_pages(uint64_t size) { return (size + PAGE - 1) & ~(uint64_t)(PAGE - 1); }
 
-/* Memory between two guards, for good; it costs nothing until it is touched. */
-static void *map_guarded(uint64_t size)
+/* ---- memory ---- */
+
+enum area { HEAP, STACK, FRAME, REPLY, AREA_COUNT };
+
+struct room {
+    uint64_t sizes[AREA_COUNT]; /* bytes, whole pages */
+    uint64_t whole;             /* bytes, guards and all */
+    uint8_t *areas[AREA_COUNT]; /* [0] NULL: not mapped */
+};
+
+/* Of the workers of this template: what it mapped, they find. */
+static struct room room;
+
+static struct room room_for(const struct wire_SPAWN *order)
 {
-    uint64_t whole = size + 2 * (uint64_t)GUARD;
-    uint8_t *p = mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char text[CHANNEL_WORDS_MAX];
+    struct room r = { .sizes = { [HEAP] = whole_pages(order->memory_max), [STACK] = whole_pages(order->stack_max),
+                                 [FRAME] = whole_pages(CHANNEL_FRAME_MAX), [REPLY] = whole_pages(VALUE_SIZE_MAX) } };
+
+    for (int i = 0; i < AREA_COUNT; i++)
+        r.whole += r.sizes[i] + 2 * (uint64_t)GUARD;
+    return r;
+}
+
+/* Each area between two guards, for good; it costs nothing until it is touched. */
+static enum err room_map(struct room *r, struct failure *f)
+{
+    uint8_t *p = mmap(NULL, r->whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), *at = p;
+    bool good = p != MAP_FAILED;
+
+    for (int i = 0; i < AREA_COUNT && good; i++) {
+        r->areas[i] = at + GUARD;
+        good = mprotect(r->areas[i], r->sizes[i], PROT_READ | PROT_WRITE) == 0;
+        at = r->areas[i] + r->sizes[i] + GUARD;
+    }
+    if (good)
+        return jail_seal(p, r->whole, f);
+    fail(f, ERR_NOMEM, "the worker has no room for %llu bytes of memory: %s", (unsigned long long)r->whole,
+         strerror(errno));
+    if (p != MAP_FAILED)
+        munmap(p, r->whole);
+    return f->err;
+}
+
+static enum err room_make(const struct wire_SPAWN *order, struct failure *f)
+{
+    struct room r = room_for(order);
+    enum err err;
+
+    if (room.areas[0] != NULL && memcmp(r.sizes, room.sizes, sizeof r.sizes) == 0)
+        return OK;
+    err = room_map(&r, f);
+    if (err == OK)
+        room = r;
+    return err;
+}
+
+void serve_prepare(const struct wire_SPAWN *order)
+{
+    static bool tried;
     struct failure f = { .err = OK };
 
-    if (p != MAP_FAILED && mprotect(p + GUARD, size, PROT_READ | PROT_WRITE) == 0) {
-        if (jail_seal(p, whole, &f) != OK)
-            give_up(f.text);
-        return p + GUARD;
-    }
-    snprintf(text, sizeof text, "the worker has no room for %llu bytes of memory: %s",
-             (unsigned long long)size, strerror(errno));
-    give_up(text);
+    if (!tried)
+        (void)room_make(order, &f);
+    tried = true;
 }
 
 static void keep_channel(int channel)
@@ -68,9 +117,9 @@ static void keep_channel(int channel)
 
 static _Noreturn void broken_heap(const char *what) { fault_die(what); }
 
-static void make_heap(uint64_t size)
+static void make_heap(void)
 {
-    heap_init(&heap, map_guarded(size), size);
+    heap_init(&heap, room.areas[HEAP], room.sizes[HEAP]);
     heap.refused = host_memory_refused;
     heap.broken = broken_heap;
 }
@@ -142,30 +191,27 @@ static void serve(void)
 
 /* ---- coming to be ---- */
 
-static uint64_t guarded(uint64_t size) { return whole_pages(size) + 2 * (uint64_t)GUARD; }
-
 _Noreturn void serve_run(const struct wire_SPAWN *order, const struct graft *graft, int channel)
 {
-    uint64_t heap_size = whole_pages(order->memory_max), stack_size = whole_pages(order->stack_max);
+    struct failure f = { .err = OK };
     struct fault_place place;
     static ucontext_t context;
-    uint8_t *stack;
 
     keep_channel(channel);
     served = graft;
-    channel_init(map_guarded(whole_pages(CHANNEL_FRAME_MAX)));
-    host_init(order, map_guarded(whole_pages(VALUE_SIZE_MAX)));
-    make_heap(heap_size);
+    if (room_make(order, &f) != OK)
+        give_up(f.text);
+    channel_init(room.areas[FRAME]);
+    host_init(order, room.areas[REPLY]);
+    make_heap();
     interpose_use(&heap);
-    stack = map_guarded(stack_size);
-    place = (struct fault_place){ .guard = stack - GUARD, .guard_size = GUARD, .image = graft->image,
+    place = (struct fault_place){ .guard = room.areas[STACK] - GUARD, .guard_size = GUARD, .image = graft->image,
                                   .image_size = graft->image_size };
-    limits = (struct jail_limits){ .stack = stack_size, .cpu_s = order->cpu_s_max };
-    limits.address_space = CODE_SPACE + graft->image_size + guarded(heap_size) + guarded(stack_size) +
-                           guarded(CHANNEL_FRAME_MAX) + guarded(VALUE_SIZE_MAX);
+    limits = (struct jail_limits){ .stack = room.sizes[STACK], .cpu_s = order->cpu_s_max,
+                                   .address_space = CODE_SPACE + graft->image_size + room.whole };
     if (fault_watch(&place) != 0 || getcontext(&context) != 0)
         give_up("the worker cannot watch for faults");
-    context.uc_stack = (stack_t){ .ss_sp = stack, .ss_size = stack_size };
+    context.uc_stack = (stack_t){ .ss_sp = room.areas[STACK], .ss_size = room.sizes[STACK] };
     context.uc_link = NULL;
     makecontext(&context, serve, 0);
     setcontext(&context);

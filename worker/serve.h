@@ -8,6 +8,10 @@
 #include "lib/wire.h"
 #include "worker/load.h"
 
+/* In the template: maps what workers of such an order have, for all of them to inherit, untouched. What is there already
+ * stays; what cannot be mapped, each worker tries itself, and says why it cannot. */
+void serve_prepare(const struct wire_SPAWN *order);
+
 /* channel: descriptor of the stream socket, owned. */
 _Noreturn void serve_run(const struct wire_SPAWN *order, const struct graft *graft, int channel);
 

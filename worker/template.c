@@ -33,7 +33,7 @@ static void keep_descriptors(const int fds[])
 
 _Noreturn void template_run(const struct wire_SPAWN *order, const int fds[])
 {
-    static struct nursery nursery = { .fd_count = 1, .child = be_worker };
+    static struct nursery nursery = { .fd_count = 1, .prepare = serve_prepare, .child = be_worker };
     struct failure f = { .err = OK };
 
     (void)order; /* limits are the workers' */

@@ -1,6 +1,7 @@
 #include "tests/sim/silence.h"
 
 #include "graftd/registry.h"
+#include "graftd/super.h"
 
 #include <string.h>
 
@@ -35,6 +36,7 @@ static void check_grafts(const struct silence *s)
 
 void silence_check(const struct silence *s)
 {
+    struct super_stats workers;
     struct txn_stats stats;
 
     for (unsigned i = 0; i < s->client_count; i++)
@@ -45,6 +47,9 @@ void silence_check(const struct silence *s)
     if (s->core->call_count > 0 || s->core->client_count > 0 || stats.open > 0)
         model_wrong(s->model, "silence, and there are %zu calls, %zu clients, %llu transactions", s->core->call_count,
                     s->core->client_count, (unsigned long long)stats.open);
+    super_stats(s->core->super, &workers);
+    if (workers.spares > 0)
+        model_wrong(s->model, "silence, and %llu spare workers are wanted", (unsigned long long)workers.spares);
     if (s->model->wrong[0] == '\0' && !s->core->draining)
         check_grafts(s);
 }

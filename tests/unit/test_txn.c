@@ -4,6 +4,7 @@
  * failing stores, ids, scans, marks, limits on holding locks.
  */
 #include "tests/txn_kit.h"
+#include "txn/inside.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,6 +132,81 @@ static void T3_an_abort_leaves_nothing_and_is_told_after_its_undo(void **state)
     assert_int_equal(a.undone, 4);
     world_settle(w);
     assert_string_equal(disk_outcome(w->disk, a.id), "ABORTED");
+}
+
+static void abort_one(struct world *w, const char *key, struct actor *a)
+{
+    assert_int_equal(actor_begin(a, w), OK);
+    assert_int_equal(do_put(a, key, "x"), OK);
+    actor_abort(a);
+    world_poll(w);
+    assert_true(a->ended);
+}
+
+static void rows_of_failed_ones_wait_for_each_other_and_not_for_long(void **state)
+{
+    struct world *w = *state;
+    struct txn_stats before, after;
+    struct actor first, second;
+
+    txn_stats(w->m, &before);
+    abort_one(w, "a", &first);
+    assert_int_equal(txn_next_deadline_ms(w->m), w->now_ms + ROW_WAIT_MS);
+    w->now_ms += ROW_WAIT_MS - 1;
+    abort_one(w, "b", &second);
+    txn_stats(w->m, &after);
+    assert_int_equal(after.batches, before.batches);
+    w->now_ms += 1;
+    world_poll(w);
+    world_poll(w);
+    txn_stats(w->m, &after);
+    assert_int_equal(after.batches, before.batches + 1);
+    assert_string_equal(disk_outcome(w->disk, first.id), "ABORTED");
+    assert_string_equal(disk_outcome(w->disk, second.id), "ABORTED");
+    assert_int_equal(txn_next_deadline_ms(w->m), -1);
+}
+
+static void rows_go_with_the_next_commit(void **state)
+{
+    struct world *w = *state;
+    struct txn_stats before, after;
+    struct actor a;
+
+    txn_stats(w->m, &before);
+    abort_one(w, "a", &a);
+    world_put(w, "b", "1");
+    txn_stats(w->m, &after);
+    assert_int_equal(after.batches, before.batches + 1);
+    assert_string_equal(disk_outcome(w->disk, a.id), "ABORTED");
+    assert_int_equal(txn_next_deadline_ms(w->m), -1);
+}
+
+static void rows_are_written_for_one_who_wants_to_read_them(void **state)
+{
+    struct world *w = *state;
+    struct actor a;
+
+    abort_one(w, "a", &a);
+    txn_write_rows(w->m);
+    world_poll(w);
+    assert_string_equal(disk_outcome(w->disk, a.id), "ABORTED");
+    assert_int_equal(txn_next_deadline_ms(w->m), -1);
+    txn_write_rows(w->m); /* there are none: the next one waits again */
+    abort_one(w, "b", &a);
+    assert_int_equal(txn_next_deadline_ms(w->m), w->now_ms + ROW_WAIT_MS);
+}
+
+static void rows_do_not_pile_up(void **state)
+{
+    struct world *w = *state;
+    struct txn_stats before, after;
+    struct actor a;
+
+    txn_stats(w->m, &before);
+    for (int i = 0; i < 2 * ROW_WAIT_MAX; i++)
+        abort_one(w, "a", &a);
+    txn_stats(w->m, &after);
+    assert_int_equal(after.batches, before.batches + 2);
 }
 
 static void T4_a_large_transaction_is_written_early_with_its_undo_records(void **state)
@@ -1503,6 +1579,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(T2_success_is_told_when_it_is_on_disk_and_not_before, setup, teardown),
         cmocka_unit_test_setup_teardown(T2_what_was_read_from_memory_is_told_when_that_is_on_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(T3_an_abort_leaves_nothing_and_is_told_after_its_undo, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_of_failed_ones_wait_for_each_other_and_not_for_long, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_go_with_the_next_commit, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_are_written_for_one_who_wants_to_read_them, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_do_not_pile_up, setup, teardown),
         cmocka_unit_test_setup_teardown(T4_a_large_transaction_is_written_early_with_its_undo_records, setup, teardown),
         cmocka_unit_test_setup_teardown(T5_undo_runs_newest_first_also_across_early_writes, setup, teardown),
         cmocka_unit_test_setup_teardown(T7_what_was_told_survives_a_crash_and_the_rest_whole_or_not, setup, teardown),
