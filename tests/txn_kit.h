@@ -83,6 +83,28 @@ static inline void world_settle(struct world *w)
     }
 }
 
+/* The first and the last of a test, for cmocka: *state is the world. */
+static inline int world_setup(void **state)
+{
+    static struct world w;
+
+    world_init(&w);
+    *state = &w;
+    return 0;
+}
+
+static inline int world_teardown(void **state)
+{
+    struct world *w = *state;
+    struct txn_stats s;
+
+    txn_stats(w->m, &s);
+    if (s.open > 0)
+        return -1; /* a test that failed has left them: let its message be seen */
+    world_fini(w);
+    return 0;
+}
+
 static inline void actor_wake(void *owner) { ((struct actor *)owner)->woken++; }
 
 static inline void actor_doomed(void *owner) { ((struct actor *)owner)->doomed++; }

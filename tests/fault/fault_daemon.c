@@ -14,6 +14,8 @@ int sim_main(int argc, char **argv);
 #undef main
 
 #include "lib/resp_reply.h"
+#include "tests/fault_alloc.h"
+#include "tests/front.h"
 #include "txn/timer_image.h"
 
 #undef malloc
@@ -32,47 +34,16 @@ enum {
     HEARD_MAX = 1 << 20
 };
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
 void *spared_malloc(size_t size);
 void *spared_calloc(size_t n, size_t size);
 void *spared_realloc(void *p, size_t size);
 void *spared_reallocarray(void *p, size_t n, size_t size);
 enum err buf_add(struct buf *b, const void *data, size_t n); /* whose header was read under the other name */
 
-static bool armed, hit;
-static unsigned until_fault; /* allocations that succeed before the one that fails */
-
-static bool fault(void)
-{
-    if (!armed || hit || until_fault-- > 0)
-        return false;
-    return hit = true;
-}
-
-void *__wrap_malloc(size_t size) { return fault() ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t n, size_t size) { return fault() ? NULL : __real_calloc(n, size); }
-void *__wrap_realloc(void *p, size_t size) { return fault() ? NULL : __real_realloc(p, size); }
-void *__wrap_reallocarray(void *p, size_t n, size_t size) { return fault() ? NULL : __real_reallocarray(p, n, size); }
 void *spared_malloc(size_t size) { return __real_malloc(size); }
 void *spared_calloc(size_t n, size_t size) { return __real_calloc(n, size); }
 void *spared_realloc(void *p, size_t size) { return __real_realloc(p, size); }
 void *spared_reallocarray(void *p, size_t n, size_t size) { return __real_reallocarray(p, n, size); }
-
-/* What the world does, while nothing can fail. */
-#define SPARED(what) \
-    do { \
-        bool before_ = armed; \
-        armed = false; \
-        what; \
-        armed = before_; \
-    } while (0)
 
 enum err spared_buf_add(struct buf *b, const void *data, size_t n)
 {
@@ -95,67 +66,9 @@ void __wrap_graft_sim_introduce(struct bytes object, struct buf *said)
     SPARED(__real_graft_sim_introduce(object, said));
 }
 
-/* ---- a store in front of the one in memory, which is spared ---- */
+/* ---- the store in memory, behind a front; seen through it where sim.c asks ---- */
 
-enum { QUEUE_MAX = 256 };
-
-static struct {
-    struct store store; /* first */
-    struct store *back;
-    struct {
-        struct store_request *request;
-        void (*done)(struct store_request *);
-    } queue[QUEUE_MAX];
-    bool armed; /* before the poll */
-} front;
-
-static void front_done(struct store_request *r)
-{
-    for (size_t i = 0; i < QUEUE_MAX; i++) {
-        if (front.queue[i].request != r)
-            continue;
-        front.queue[i].request = NULL;
-        armed = front.armed;
-        front.queue[i].done(r);
-        armed = false;
-        return;
-    }
-    CHECK(!"a request that nobody made");
-}
-
-static void front_submit(struct store *s, struct store_request *r)
-{
-    size_t i = 0;
-
-    (void)s;
-    while (front.queue[i].request != NULL)
-        CHECK(++i < QUEUE_MAX);
-    front.queue[i].request = r;
-    front.queue[i].done = r->done;
-    r->done = front_done;
-    SPARED(front.back->ops->submit(front.back, r));
-}
-
-static void front_poll(struct store *s)
-{
-    (void)s;
-    front.armed = armed;
-    SPARED(front.back->ops->poll(front.back));
-}
-
-static const struct store_facts *front_facts(const struct store *s)
-{
-    (void)s;
-    return front.back->ops->facts(front.back);
-}
-
-static void front_close(struct store *s)
-{
-    (void)s;
-    SPARED(front.back->ops->close(front.back));
-}
-
-static const struct store_ops front_ops = { front_submit, front_poll, front_facts, front_close };
+static struct store *back;
 
 struct store *__real_store_mem_open(struct disk *d);
 void __real_store_mem_set_delay(struct store *s, unsigned polls);
@@ -166,21 +79,20 @@ size_t __wrap_store_mem_waiting(const struct store *s);
 
 struct store *__wrap_store_mem_open(struct disk *d)
 {
-    front.store.ops = &front_ops;
-    front.back = __real_store_mem_open(d);
-    return &front.store;
+    back = __real_store_mem_open(d);
+    return front_open(back);
 }
 
 void __wrap_store_mem_set_delay(struct store *s, unsigned polls)
 {
     (void)s;
-    __real_store_mem_set_delay(front.back, polls);
+    __real_store_mem_set_delay(back, polls);
 }
 
 size_t __wrap_store_mem_waiting(const struct store *s)
 {
     (void)s;
-    return __real_store_mem_waiting(front.back);
+    return __real_store_mem_waiting(back);
 }
 
 /* ---- who asks ---- */

@@ -1,10 +1,11 @@
 /*
  * The same work again and again while the nth allocation fails, n = 1, 2, … until none was hit: an operation that finds
  * no memory says so, its transaction can be aborted, the others go on, nothing leaks, and the disk holds exactly what
- * was told (T3). Link with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=reallocarray. The store itself has all
- * the memory it wants.
+ * was told (T3). The store itself has all the memory it wants.
  */
+#include "tests/fault_alloc.h"
 #include "tests/file_kit.h"
+#include "tests/front.h"
 #include "txn/inside.h"
 
 #include <setjmp.h>
@@ -15,96 +16,7 @@
 
 #include <cmocka.h>
 
-enum { FAULTS_MAX = 5000, QUEUE_MAX = 64, KEYS = 24, FILES = 4 };
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-
-static bool armed;
-static unsigned until_fault; /* allocations that succeed before the one that fails */
-static bool hit;
-
-static bool fault(void)
-{
-    if (!armed || hit || until_fault-- > 0)
-        return false;
-    return hit = true;
-}
-
-void *__wrap_malloc(size_t size) { return fault() ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t n, size_t size) { return fault() ? NULL : __real_calloc(n, size); }
-void *__wrap_realloc(void *p, size_t size) { return fault() ? NULL : __real_realloc(p, size); }
-void *__wrap_reallocarray(void *p, size_t n, size_t size) { return fault() ? NULL : __real_reallocarray(p, n, size); }
-
-/* A store in front of the one in memory, which is spared. */
-
-struct front {
-    struct store store;
-    struct store *back;
-    struct {
-        struct store_request *request;
-        void (*done)(struct store_request *);
-    } queue[QUEUE_MAX];
-};
-
-static struct front front;
-
-static void front_done(struct store_request *r)
-{
-    for (size_t i = 0; i < QUEUE_MAX; i++) {
-        if (front.queue[i].request != r)
-            continue;
-        front.queue[i].request = NULL;
-        armed = true;
-        front.queue[i].done(r);
-        armed = false;
-        return;
-    }
-    CHECK(!"a request that nobody made");
-}
-
-static void front_submit(struct store *s, struct store_request *r)
-{
-    size_t i = 0;
-
-    (void)s;
-    while (front.queue[i].request != NULL)
-        CHECK(++i < QUEUE_MAX);
-    front.queue[i].request = r;
-    front.queue[i].done = r->done;
-    r->done = front_done;
-    front.back->ops->submit(front.back, r);
-}
-
-static void front_poll(struct store *s)
-{
-    bool before = armed;
-
-    (void)s;
-    armed = false;
-    front.back->ops->poll(front.back);
-    armed = before;
-}
-
-static const struct store_facts *front_facts(const struct store *s)
-{
-    (void)s;
-    return front.back->ops->facts(front.back);
-}
-
-static void front_close(struct store *s)
-{
-    (void)s;
-    front.back->ops->close(front.back);
-}
-
-static const struct store_ops front_ops = { front_submit, front_poll, front_facts, front_close };
+enum { FAULTS_MAX = 5000, KEYS = 24, FILES = 4 };
 
 /* What the disk must hold */
 
@@ -401,12 +313,10 @@ static void work_with_fault(unsigned n, uint64_t spill_bytes, size_t warm_max)
     }
     world_put_file(&w, "a", "0");
     snprintf(m.file[0], sizeof m.file[0], "0");
-    w.options = (struct txn_options){ .stored = on_stored, .store = &front.store, .key_max = 1024, .value_max = 1000, .lock_wait_ms = 1000,
-                                      .cache_bytes = 1000, .spill_bytes = spill_bytes, .wanted = world_wanted,
-                                      .wanted_arg = &w };
-    w.store = &front.store;
-    front.store.ops = &front_ops;
-    front.back = store_mem_open(w.disk);
+    w.store = front_open(store_mem_open(w.disk));
+    w.options = (struct txn_options){ .stored = on_stored, .store = w.store, .key_max = 1024, .value_max = 1000,
+                                      .lock_wait_ms = 1000, .cache_bytes = 1000, .spill_bytes = spill_bytes,
+                                      .wanted = world_wanted, .wanted_arg = &w };
     hit = false;
     until_fault = n;
     armed = true;

@@ -1,47 +1,18 @@
 /*
  * Locks of a holder that has very many (txn/lock_cold.c): they are small, and otherwise as all others. Who has more than
- * warm_max claims is such a holder here: one that has more than two. (test_lock.c's random work runs cold, too.)
+ * warm_max claims is such a holder here: one that has more than two. (The random work of test_lock_model.c runs cold,
+ * too.)
  */
 #include "txn/lock_inside.h"
 
-#include "lib/check.h"
-#include "lib/hash.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "tests/lock_kit.h"
 
 enum { HOLDERS = 4, WARM = 2, MANY = 20000, KEYS = 12, RUNS = 200, STEPS = 400 };
 
-static struct lock_table table;
-static struct lock_holder holders[HOLDERS];
-static unsigned grants[HOLDERS];
-
-static void on_granted(struct lock_holder *h) { grants[h - holders]++; }
-
-static int setup(void **state)
+static int setup_cold(void **state)
 {
-    (void)state;
-    CHECK(lock_table_init(&table) == OK);
+    setup(state);
     table.warm_max = WARM;
-    for (int i = 0; i < HOLDERS; i++)
-        lock_holder_init(&holders[i], on_granted);
-    memset(grants, 0, sizeof grants);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    for (int i = 0; i < HOLDERS; i++)
-        lock_release_all(&table, &holders[i]);
-    lock_table_fini(&table);
     return 0;
 }
 
@@ -226,21 +197,21 @@ static void random_work_keeps_them_apart(void **state)
         }
         assert_int_equal(table.locks.count, 0);
         teardown(state);
-        setup(state);
+        setup_cold(state);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_cold_lock_is_held, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_wants_a_cold_lock_waits_for_its_holder, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_let_go_is_free, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_cycle_through_cold_locks_is_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_range_waits_for_cold_locks_of_others, setup, teardown),
-        cmocka_unit_test_setup_teardown(each_is_visited_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(very_many_are_small, setup, teardown),
-        cmocka_unit_test_setup_teardown(random_work_keeps_them_apart, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_cold_lock_is_held, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(who_wants_a_cold_lock_waits_for_its_holder, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(what_was_let_go_is_free, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(a_cycle_through_cold_locks_is_found, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(a_range_waits_for_cold_locks_of_others, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(each_is_visited_once, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(very_many_are_small, setup_cold, teardown),
+        cmocka_unit_test_setup_teardown(random_work_keeps_them_apart, setup_cold, teardown),
     };
 
     alarm(60);
