@@ -7,6 +7,7 @@
  *     sqlite_statement.c  the tables, every statement, what SQLite's codes mean
  *     sqlite_write.c      groups of commits
  *     sqlite_image.c      what a key of each resource holds, and where its newest change is recorded
+ *     sqlite_fold.c       kv is written later than the undo records that say what it holds
  *     sqlite_undo.c       undo, recovery
  *     sqlite_event.c      events: their ids, reading them, forgetting them
  *     sqlite_file.c       files: what the undo records of a transaction mean on disk
@@ -25,6 +26,7 @@
 #ifndef GRAFTD_TXN_SQLITE_H
 #define GRAFTD_TXN_SQLITE_H
 
+#include "txn/fresh.h"
 #include "txn/store.h"
 
 #include <limits.h>
@@ -32,7 +34,7 @@
 
 enum {
     DB_APPLICATION_ID = 0x67726674, /* "grft" */
-    DB_FORMAT = 3,                  /* user_version: the schema in sqlite_statement.c */
+    DB_FORMAT = 4,                  /* user_version: the schema in sqlite_statement.c */
     DB_FORMAT_OLDEST = 1,           /* what is brought up to date when it is opened */
     DB_PAGE_SIZE = 4096,
     DB_CACHE_KIB = 32 * 1024,
@@ -56,6 +58,7 @@ enum query {
     Q_NESTED_ADD, Q_NESTED_DEL_SOME, Q_NESTED_COUNT, Q_NESTED_LIST,
     Q_IDEM_ADD, Q_IDEM_GET, Q_IDEM_OLDEST, Q_IDEM_DEL_SOME,
     Q_META_GET, Q_META_PUT,
+    Q_REDO_LIST, Q_REDO_UNDO,
     Q_ROOT_TOUCHED, Q_ROOT_LIST, Q_ROOT_CLEAR, Q_ROOT_ADD,
     Q_GRAFT_PUT, Q_GRAFT_DEL, Q_GRAFT_COUNT, Q_GRAFT_LIST,
     Q_COUNT
@@ -74,23 +77,26 @@ struct ledger {
     uint64_t event_last;     /* the newest event's id */
     uint64_t event_bytes;    /* what event holds, with EVENT_ROW_BYTES for each */
     uint64_t topic_mark, topic_mark_us; /* the newest event was topic_mark then; 0: not noted yet */
+    uint64_t redo_serial;    /* what has a serial up to this is in kv */
+    uint64_t redo_txn;       /* what has a higher one has an id from this on */
+    uint64_t redo_bytes;     /* estimate of what recovery would have to read */
+    bool folding;            /* a sweep over the keys goes on; when it is through, these three are the ones above: */
+    uint64_t fold_serial, fold_txn, fold_bytes; /* bytes: those that go from redo_bytes */
+    uint64_t txn_seen;       /* the highest id that was written */
     uint64_t topic_reach;    /* topics of which nothing is known any more had their last event up to this one */
 };
 
 /* What a transaction changed beside kv: txn.resources. */
 enum { TOUCHES_TIMER = 1, TOUCHES_FILE = 2, TOUCHES_EVENT = 4, TOUCHES_ALL = 7 };
 
-/* Where the undo record of a change is; txn 0: nowhere. The changes of a key are a trail: its head is with the key (in
- * kv, or in gone when it is not there), and each record has the place of the one before. */
-struct spot {
-    uint64_t txn, seq;
-};
-
 struct place { /* of an effect in a group of commits */
     const struct store_effect *effect;
     size_t order;
     struct spot spot;
+    bool waits; /* kv may be written later: the record that says what it holds is found by its transaction's end */
 };
+
+enum rest { REST_NONE, REST_QUIET, REST_LONG }; /* nobody waits since a moment, since long */
 
 struct backup; /* sqlite_backup.c */
 
@@ -117,6 +123,12 @@ struct db {
     int checkpoint_at;       /* this many do not wait for a quiet moment */
     char topic_from[DB_KEY_MAX]; /* topics up to this one have been looked at since they were due */
     size_t topic_from_len;
+    struct fresh fresh;      /* what kv does not have yet */
+    uint64_t fresh_bytes, redo_bytes; /* a sweep begins when one of them is passed */
+    size_t fold_keys;        /* folded in one commit, at least */
+    char fold_from[DB_KEY_MAX]; /* where the sweep goes on */
+    size_t fold_from_len;
+    bool forget_waits;       /* something has to be forgotten, and is not in kv yet */
     bool full;               /* the disk was full: a checkpoint may help */
     struct place *places;    /* owned; scratch of a commit */
     struct spot *prev;       /* owned; scratch, as many */
@@ -136,7 +148,6 @@ bool db_header_ours(const uint8_t header[DB_HEADER_SIZE]); /* of some release of
 /* sqlite_statement.c. Bind, then run (to the end) or step (a row at a time, then sqlite3_reset). What is bound is
  * borrowed until then. An int that is returned is SQLite's code. */
 extern const char db_schema[];
-extern const char db_schema_root[]; /* of format 3, but its first databases have none: made when it is missing */
 extern const char *const db_schema_from[DB_FORMAT]; /* from format i to the next */
 int db_prepare(struct db *db);
 void db_finalize(struct db *db);
@@ -187,12 +198,24 @@ enum txn_state { TXN_NEVER_STORED, TXN_NOT_ENDED, TXN_ENDED };
 int db_txn_state(struct db *db, uint64_t txn, enum txn_state *state, uint64_t *bytes, unsigned *touches);
 
 /* sqlite_image.c */
-enum head_place { HEAD_NOWHERE, HEAD_KV, HEAD_GONE, HEAD_OTHER };
-/* Where the newest change of this key is recorded, and where that was found. */
+/* Where the newest change of this key is recorded, and which table has its row. */
 int db_head(struct db *db, char resource, struct bytes key, struct spot *head, enum head_place *place);
-/* The key holds this from now on, and its newest change is recorded at head (nowhere: txn 0). was: where that was. */
+/* The key holds this from now on, and its newest change is recorded at head (nowhere: txn 0). was: which table had its
+ * row. */
 int db_image_put(struct db *db, char resource, struct bytes key, const struct image *image, struct spot head,
                  enum head_place was);
+
+/* sqlite_fold.c. The first five: inside an SQLite transaction. */
+/* As db_image_put for a key of kv, but its row may be written later. */
+int db_image_later(struct db *db, struct bytes key, const struct image *image, struct spot head, enum head_place was);
+void db_redo_note(struct db *db, uint64_t txn, uint64_t bytes); /* of its rows, some more were written */
+int db_fold(struct db *db, size_t budget); /* a sweep goes on by so many keys; one begins when it is due */
+int db_fold_ledger(struct db *db);         /* what changed since db_begin */
+int db_redo(struct db *db);                /* at open: what committed and may not be in kv is fresh again */
+bool db_fold_worth(const struct db *db, enum rest rest); /* a step beside the commits */
+enum err db_fold_step(struct db *db, struct failure *why); /* an SQLite transaction of its own */
+enum err db_fold_all(struct db *db, struct failure *why);  /* until kv is whole */
+void db_fold_again(struct db *db);                         /* after a rollback */
 
 /* sqlite_undo.c */
 void db_undo(struct db *db, const struct store_request *r, struct failure *why);
@@ -237,8 +260,8 @@ enum err db_roots_remember(struct db *db, const struct store_options *options, s
 
 /* sqlite_tidy.c. Between db_begin and db_end: a step of forgetting old history, and old tokens. */
 int db_forget(struct db *db, size_t rows_added, size_t tokens_added, size_t events_added);
-/* Background work, a bounded piece; idle: nobody waits. True: there is more to do at once. */
-bool db_tidy(struct db *db, bool idle);
+/* Background work, a bounded piece. True: there is more to do at once. */
+bool db_tidy(struct db *db, enum rest rest);
 /* Moves the log into the database. False: it could not; poisoned if it must not be tried again. */
 bool db_checkpoint(struct db *db, int mode);
 /* What was committed is on disk; with `durability full` it is already, and off promises nothing. False: it may not be,
@@ -247,8 +270,8 @@ bool db_log_sync(struct db *db);
 /* What was committed is on disk. From another thread than the store's, too, but not while that syncs the log itself, in a
  * checkpoint. ERR_UNKNOWN. */
 enum err db_sync(struct db *db);
-/* db_tidy() is going to move the log into the database. */
-bool db_checkpoint_due(const struct db *db, bool idle);
+/* It is time to move the log into the database. */
+bool db_checkpoint_due(const struct db *db, enum rest rest);
 void db_ledger_flush(struct db *db);
 int64_t db_now_us(void);
 static inline uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; } /* a - b, not below 0 */

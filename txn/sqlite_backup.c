@@ -83,6 +83,7 @@ static enum err connect_copy(struct db *db, struct backup *b, struct failure *wh
     int code;
 
     b->copy.vfs = db->vfs;
+    b->copy.fresh_bytes = db->fresh_bytes;
     snprintf(b->copy.path, sizeof b->copy.path, "%s", b->partial);
     code = sqlite3_open_v2(b->partial, &b->copy.handle,
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, db->vfs);
@@ -105,6 +106,7 @@ static struct store_request *backup_end(struct db *db)
     sqlite3_backup_finish(b->steps);
     db_finalize(&b->copy);
     CHECK(sqlite3_close(b->copy.handle) == SQLITE_OK);
+    fresh_fini(&b->copy.fresh);
     free(b->copy.places);
     free(b->copy.prev);
     if (b->fd >= 0) {
@@ -133,18 +135,24 @@ void db_backup_start(struct db *db, struct store_request *r)
     }
     db->backup->request = r;
     db->backup->fd = -1;
-    err = make_partial(db->backup, r->path, &r->why);
+    err = fresh_init(&db->backup->copy.fresh);
+    if (err != OK)
+        fail(&r->why, err, "no memory for a backup");
+    else
+        err = make_partial(db->backup, r->path, &r->why);
     if (err == OK)
         err = connect_copy(db, db->backup, &r->why);
     if (err != OK)
         backup_end(db);
 }
 
-/* The copy of what is on its way must be whole transactions too, in one file without a log. It has no files: those stay
- * as they are, and their records alone are taken back. */
+/* The copy of what is on its way must be whole transactions too, in one file without a log, and its keys up to date. It
+ * has no files: those stay as they are, and their records alone are taken back. */
 static enum err settle(struct backup *b, struct failure *why)
 {
+    struct failure local = { 0 };
     uint64_t undone;
+    enum err err;
     int code;
 
     code = sqlite3_exec(b->copy.handle, "SELECT count(*) FROM sqlite_schema; PRAGMA journal_mode = MEMORY", NULL, NULL,
@@ -153,7 +161,10 @@ static enum err settle(struct backup *b, struct failure *why)
         code = db_prepare(&b->copy);
     if (code != SQLITE_OK)
         return fail_copy(b, code, "reading the backup", why);
-    return db_recover(&b->copy, &undone, why);
+    err = db_recover(&b->copy, &undone, why);
+    if (err == OK && db_fold_all(&b->copy, &local) != OK)
+        err = fail(why, ERR_STORAGE, "the backup failed: %s", local.text); /* a commit to it that may hold is none */
+    return err;
 }
 
 static enum err publish(struct backup *b, const char *path, struct failure *why)

@@ -1,7 +1,7 @@
 /*
  * What a key of each resource holds, and where its newest change is recorded: the head of its trail.
  *
- *     kv     value and head in kv; the head of one that is gone in gone
+ *     kv     value and head in kv; the head of one that is gone in gone. What is fresh (sqlite_fold.c) goes before both
  *     timer  value in timer, head in head
  *     file   the disk holds it: only its head is here
  *     event  neither: nothing depends on an event, and an event on nothing (sqlite_event.c gives it its place)
@@ -21,7 +21,7 @@ static int head_ask(struct db *db, enum query id, struct spot *head, bool *found
     return sqlite3_reset(q);
 }
 
-static int kv_head(struct db *db, struct bytes key, struct spot *head, enum head_place *place)
+static int stored_head(struct db *db, struct bytes key, struct spot *head, enum head_place *place)
 {
     static const enum query asked[] = { Q_KV_HEAD, Q_GONE_GET };
     static const enum head_place places[] = { HEAD_KV, HEAD_GONE };
@@ -35,6 +35,17 @@ static int kv_head(struct db *db, struct bytes key, struct spot *head, enum head
             *place = places[i];
     }
     return code;
+}
+
+static int kv_head(struct db *db, struct bytes key, struct spot *head, enum head_place *place)
+{
+    const struct fresh_item *item = fresh_get(&db->fresh, key);
+
+    if (item == NULL)
+        return stored_head(db, key, head, place);
+    *head = item->head;
+    *place = item->stored;
+    return SQLITE_OK;
 }
 
 int db_head(struct db *db, char resource, struct bytes key, struct spot *head, enum head_place *place)
@@ -62,13 +73,13 @@ static int run_with_key(struct db *db, enum query id, struct bytes key)
     return db_run(db, id);
 }
 
-static int kv_put(struct db *db, struct bytes key, const struct image *image, struct spot head, bool was_gone)
+static int kv_put(struct db *db, struct bytes key, const struct image *image, struct spot head, bool may_be_gone)
 {
     enum query id = image->present ? Q_KV_PUT : Q_GONE_PUT;
     sqlite3_stmt *q = db->query[id];
     int code = SQLITE_OK;
 
-    if (was_gone)
+    if (may_be_gone)
         code = run_with_key(db, Q_GONE_DEL, key);
     if (!image->present && code == SQLITE_OK)
         code = run_with_key(db, Q_KV_DEL, key);
@@ -118,8 +129,12 @@ int db_image_put(struct db *db, char resource, struct bytes key, const struct im
 {
     int code = SQLITE_OK;
 
-    if (resource == RESOURCE_KV)
-        return kv_put(db, key, image, head, was == HEAD_GONE);
+    if (resource == RESOURCE_KV) {
+        code = kv_put(db, key, image, head, was == HEAD_GONE || was == HEAD_UNKNOWN);
+        if (code == SQLITE_OK)
+            fresh_drop(&db->fresh, key); /* not before: the image may be its own */
+        return code;
+    }
     if (resource == RESOURCE_EVENT)
         return SQLITE_OK;
     if (resource == RESOURCE_TIMER)

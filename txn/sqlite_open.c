@@ -23,6 +23,9 @@ enum {
     QUICK_CHECK_MAX = 64 * 1024 * 1024,  /* bytes; larger databases are not read through at each start */
     WAL_SIZE_LIMIT = 64 * 1024 * 1024,   /* bytes that the log keeps on disk after a checkpoint */
     WAL_RESET_FIXED = 3051003,           /* SQLite's number of the release */
+    FRESH_BYTES = 32 * 1024 * 1024, REDO_BYTES = 32 * 1024 * 1024,
+    REDO_BYTES_MIN = 64 * 1024, /* however little of the past is kept */
+    FOLD_KEYS = 64,
     LOCK_TRY_US = 2000,
     LOCK_TRIES_MAX = 500, /* one second */
 };
@@ -274,9 +277,7 @@ static int bring_up_to_date(struct db *db)
     char sql[64];
     int code = ask_u64(db, "PRAGMA user_version", &format);
 
-    if (code == SQLITE_OK && format == DB_FORMAT)
-        return exec(db, db_schema_root);
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK || format == DB_FORMAT)
         return code;
     snprintf(sql, sizeof sql, "PRAGMA user_version = %d; COMMIT", DB_FORMAT);
     code = exec(db, "BEGIN IMMEDIATE");
@@ -345,7 +346,8 @@ static enum err load_facts(struct db *db, struct failure *why)
     l->history_stored = l->history_bytes;
     l->forgetting_touches = TOUCHES_ALL; /* not known any more */
     l->serial = l->serial_reserve;
-    *next = (l->reserve > id_max ? l->reserve : id_max) + 1;
+    l->txn_seen = l->reserve > id_max ? l->reserve : id_max;
+    *next = l->txn_seen + 1;
     snprintf(db->engine, sizeof db->engine, "sqlite %s", sqlite3_libversion());
     db->facts.engine = db->engine;
     db->facts.engine_warning = sqlite3_libversion_number() < WAL_RESET_FIXED ? wal_reset_warning : NULL;
@@ -387,17 +389,32 @@ static enum err open_steps(struct db *db, const struct store_options *options, s
     return err;
 }
 
+/* What recovery may need cannot be forgotten: so that the history's bound holds, that is half of it. */
+static uint64_t redo_bytes(uint64_t history_bytes)
+{
+    uint64_t half = history_bytes / 2;
+
+    return half > REDO_BYTES ? REDO_BYTES : half < REDO_BYTES_MIN ? REDO_BYTES_MIN : half;
+}
+
 enum err db_open(struct db *db, const struct store_options *options, struct failure *why)
 {
     enum err err;
 
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* it would count under a lock, and nobody asks; too late: as it was */
     *db = (struct db){
         .lock_fd = -1, .vfs = options->vfs, .history_ms = options->history_ms, .history_bytes = options->history_bytes,
-        .events_ms = options->events_ms, .events_bytes = options->events_bytes, .lazy = options->synchronous > 0
+        .events_ms = options->events_ms, .events_bytes = options->events_bytes, .lazy = options->synchronous > 0,
+        .fresh_bytes = options->fresh_bytes == 0 ? FRESH_BYTES : options->fresh_bytes,
+        .redo_bytes = options->redo_bytes == 0 ? redo_bytes(options->history_bytes) : options->redo_bytes,
+        .fold_keys = options->fold_keys == 0 ? FOLD_KEYS : options->fold_keys
     };
+    if (fresh_init(&db->fresh) != OK)
+        return fail(why, ERR_NOMEM, "no memory for the store");
     if (snprintf(db->path, sizeof db->path, "%s/graftd.db", options->directory) >= PATH_MAX - 16)
-        return fail(why, ERR_STORAGE, "the path of the data directory passes %d bytes", PATH_MAX - 32);
-    err = open_steps(db, options, why);
+        err = fail(why, ERR_STORAGE, "the path of the data directory passes %d bytes", PATH_MAX - 32);
+    else
+        err = open_steps(db, options, why);
     if (err != OK) {
         db->poison.err = err; /* a refused file stays as it is */
         db_close(db);
@@ -407,7 +424,11 @@ enum err db_open(struct db *db, const struct store_options *options, struct fail
 
 void db_close(struct db *db)
 {
+    struct failure why = { 0 };
+
     CHECK(db->backup == NULL);
+    if (db->poison.err == OK)
+        db_fold_all(db, &why); /* if it fails the next open does it */
     if (db->poison.err == OK)
         db_ledger_flush(db);
     if (db->poison.err == OK)
@@ -416,6 +437,7 @@ void db_close(struct db *db)
     file_disk_close(&db->files);
     free(db->ended.id);
     free(db->forgotten.id);
+    fresh_fini(&db->fresh);
     free(db->places);
     free(db->prev);
     if (db->lock_fd >= 0)

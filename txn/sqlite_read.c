@@ -68,14 +68,28 @@ bool read_stop_early(struct store_request *r, size_t rows)
     return true;
 }
 
+static bool copy_image(struct store_request *r, const struct image *image, struct image *out)
+{
+    if (!image->present)
+        return true;
+    out->present = true;
+    out->value = bytes_of(store_request_copy(r, image->value), image->value.len);
+    return out->value.data != NULL;
+}
+
 void read_current(struct db *db, struct store_request *r, char resource, struct bytes key, struct image *out)
 {
     sqlite3_stmt *q = db->query[resource == RESOURCE_TIMER ? Q_TIMER_GET : Q_KV_GET];
+    const struct fresh_item *fresh = resource == RESOURCE_KV ? fresh_get(&db->fresh, key) : NULL;
 
     if (key.len > DB_KEY_MAX)
         return; /* a longer one was never stored */
     if (resource == RESOURCE_FILE) {
         read_file_stat(db, r, key, out);
+        return;
+    }
+    if (fresh != NULL) {
+        copy_image(r, &fresh->image, out);
         return;
     }
     bind_bytes(q, 1, key);
@@ -99,16 +113,62 @@ static void read_get(struct db *db, struct store_request *r)
     r->pair_count = r->key_count;
 }
 
-static bool copy_pair(struct store_request *r, sqlite3_stmt *q, struct store_pair *pair)
+/* Two ordered rows of keys read as one: what is fresh goes before the row that is stored of the same key. */
+struct merge {
+    sqlite3_stmt *q;
+    bool stored;              /* q is at a row */
+    struct fresh_node *fresh; /* NULL: none is left */
+};
+
+static struct bytes merge_key(const struct merge *m, bool *fresh)
 {
-    return read_bytes_of(r, q, 0, &pair->key) && read_image(r, q, 1, &pair->value);
+    int order = !m->stored ? -1 : m->fresh == NULL ? 1 : bytes_compare(m->fresh->by_key.key, column_bytes(m->q, 0));
+
+    *fresh = order <= 0;
+    return *fresh ? m->fresh->by_key.key : column_bytes(m->q, 0);
+}
+
+/* Past all that is known of this key, which is the one at which it is. */
+static void merge_step(struct merge *m)
+{
+    bool fresh, both;
+    struct bytes key = merge_key(m, &fresh);
+
+    both = fresh && m->stored && bytes_equal(key, column_bytes(m->q, 0));
+    if (fresh)
+        m->fresh = fresh_after(m->fresh);
+    if (!fresh || both)
+        m->stored = sqlite3_step(m->q) == SQLITE_ROW;
+}
+
+/* To the next key that is there, which may be the one at which it is. False: none is left. */
+static bool merge_there(struct merge *m, struct bytes *key, bool *fresh)
+{
+    while (m->stored || m->fresh != NULL) {
+        *key = merge_key(m, fresh);
+        if (!*fresh || m->fresh->item->image.present)
+            return true;
+        merge_step(m);
+    }
+    return false;
+}
+
+static bool copy_pair(struct store_request *r, const struct merge *m, struct bytes key, bool fresh,
+                      struct store_pair *pair)
+{
+    pair->key = bytes_of(store_request_copy(r, key), key.len);
+    if (pair->key.data == NULL)
+        return false;
+    return fresh ? copy_image(r, &m->fresh->item->image, &pair->value) : read_image(r, m->q, 1, &pair->value);
 }
 
 static void read_scan(struct db *db, struct store_request *r)
 {
     sqlite3_stmt *q = db->query[read_resource(r) == RESOURCE_TIMER ? Q_TIMER_SCAN : Q_KV_SCAN];
     size_t max = read_count_max(r, STORE_PAIR_MAX);
-    struct bytes from = bytes_compare(r->from, r->prefix) > 0 ? r->from : r->prefix;
+    struct bytes key, from = bytes_compare(r->from, r->prefix) > 0 ? r->from : r->prefix;
+    struct merge m = { .q = q };
+    bool fresh;
 
     if (read_resource(r) == RESOURCE_FILE) {
         read_file_scan(db, r);
@@ -120,9 +180,11 @@ static void read_scan(struct db *db, struct store_request *r)
     if (from.len > DB_KEY_MAX)
         from.len = DB_KEY_MAX + 1; /* no key is so long, so no key lies between */
     bind_bytes(q, 1, from);
-    while (sqlite3_step(q) == SQLITE_ROW && bytes_start_with(column_bytes(q, 0), r->prefix)) {
+    m.stored = sqlite3_step(q) == SQLITE_ROW;
+    m.fresh = read_resource(r) == RESOURCE_KV ? fresh_from(&db->fresh, from) : NULL;
+    for (; merge_there(&m, &key, &fresh) && bytes_start_with(key, r->prefix); merge_step(&m)) {
         r->more = r->pair_count == max;
-        if (r->more || !copy_pair(r, q, &r->pairs[r->pair_count]))
+        if (r->more || !copy_pair(r, &m, key, fresh, &r->pairs[r->pair_count]))
             break;
         r->pair_count++;
     }

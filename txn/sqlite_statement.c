@@ -54,8 +54,6 @@
     "    path TEXT NOT NULL     -- of the directory, when graftd was last started\n"                 \
     ") WITHOUT ROWID;\n"
 
-const char db_schema_root[] = SCHEMA_ROOT;
-
 /* What format 3 added. */
 #define SCHEMA_3                                                                                     \
     "CREATE TABLE head (\n"                                                                          \
@@ -175,7 +173,13 @@ static const char from_2[] =
     "DROP VIEW changes;\n"
     SCHEMA_3;
 
-const char *const db_schema_from[DB_FORMAT] = { [1] = from_1, [2] = from_2 };
+/* Until now all was in kv at once; and the first databases of format 3 had no table root. */
+static const char from_3[] = SCHEMA_ROOT
+    "REPLACE INTO meta(name, value) SELECT 'redo_serial', coalesce(max(value), 0) FROM meta "
+    "WHERE name = 'serial_reserve';\n"
+    "REPLACE INTO meta(name, value) SELECT 'redo_txn', coalesce(max(id), 0) + 1 FROM txn;\n";
+
+const char *const db_schema_from[DB_FORMAT] = { [1] = from_1, [2] = from_2, [3] = from_3 };
 
 #define ROW_COLUMNS                                                                                                 \
     "id, graft, version, function, outcome, error, uid, gid, pid, begun_us, ended_us, cpu_us, effects, lock_wait_us, " \
@@ -216,7 +220,7 @@ static const char *const texts[Q_COUNT] = {
     [Q_TXN_STATE] = "SELECT outcome IS NULL, bytes, resources FROM txn WHERE id = ?1",
     [Q_TXN_OPEN] = "SELECT id, bytes FROM txn WHERE outcome IS NULL ORDER BY id DESC LIMIT 1",
     [Q_TXN_OPEN_FILES] = "SELECT id FROM txn WHERE outcome IS NULL AND resources & 2 ORDER BY id DESC",
-    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes, iif(outcome = 'committed', serial, 0), resources FROM txn "
+    [Q_TXN_OLDEST] = "SELECT id, ended_us, bytes, iif(outcome = 'committed', serial, 0), resources, serial FROM txn "
                      "WHERE outcome IS NOT NULL ORDER BY id LIMIT 1",
     [Q_TXN_DEL] = "DELETE FROM txn WHERE id = ?1",
     [Q_TXN_END] = "UPDATE txn SET outcome = ?2, error = ?3, ended_us = ?4, bytes = ?5, resources = 0 WHERE id = ?1",
@@ -269,6 +273,8 @@ static const char *const texts[Q_COUNT] = {
                         "(SELECT uid, token FROM idem WHERE at_us <= ?1 ORDER BY at_us LIMIT ?2)",
     [Q_META_GET] = "SELECT value FROM meta WHERE name = ?1",
     [Q_META_PUT] = "REPLACE INTO meta(name, value) VALUES(?1, ?2)",
+    [Q_REDO_LIST] = "SELECT serial, id, bytes FROM txn WHERE id >= ?1 AND serial > ?2 AND outcome IS NOT NULL",
+    [Q_REDO_UNDO] = "SELECT key, after, seq FROM undo WHERE txn = ?1 AND resource = 'k' ORDER BY seq",
     /* Nothing when no root was ever remembered. */
     [Q_ROOT_TOUCHED] =
         "SELECT touched.txn, touched.name, root.path FROM (SELECT DISTINCT txn, "

@@ -1,5 +1,5 @@
 /*
- * What nobody waits for: forgetting old history, and moving the log into the database.
+ * What nobody waits for: folding, forgetting old history, and moving the log into the database.
  *
  * Forgotten are whole transactions, replies that were kept for a token, and events. What a forgotten transaction kept
  * of files goes when it is forgotten on disk.
@@ -65,12 +65,14 @@ static int forget_parts(struct db *db, size_t *budget)
     return code;
 }
 
-/* The oldest transaction that has ended, if it has to go; *txn is 0 if none has to. */
+/* The oldest transaction that has ended, if it has to go; *txn is 0 if none has to. Recovery may need what is not folded
+ * yet: that waits. */
 static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *serial, unsigned *touched)
 {
     sqlite3_stmt *q = db->query[Q_TXN_OLDEST];
     int64_t now = db_now_us();
     uint64_t age_ms;
+    bool due;
     int code;
 
     *txn = 0;
@@ -82,7 +84,9 @@ static int forget_next(struct db *db, uint64_t *txn, uint64_t *bytes, uint64_t *
         *bytes = column_u64(q, 2);
         *serial = column_u64(q, 3);
         *touched = (unsigned)column_u64(q, 4);
-        if (age_ms >= db->history_ms || db->ledger.history_bytes > db->history_bytes)
+        due = age_ms >= db->history_ms || db->ledger.history_bytes > db->history_bytes;
+        db->forget_waits = due && column_u64(q, 5) > db->ledger.redo_serial;
+        if (due && !db->forget_waits)
             *txn = column_u64(q, 0);
     }
     return sqlite3_reset(q);
@@ -206,9 +210,9 @@ enum err db_sync(struct db *db)
     return db->log->pMethods->xSync(db->log, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY) == SQLITE_OK ? OK : ERR_UNKNOWN;
 }
 
-bool db_checkpoint_due(const struct db *db, bool idle)
+bool db_checkpoint_due(const struct db *db, enum rest rest)
 {
-    return db->wal_pages >= db->checkpoint_at || (idle && (db->full || db->wal_pages >= CHECKPOINT_IDLE));
+    return db->wal_pages >= db->checkpoint_at || (rest != REST_NONE && (db->full || db->wal_pages >= CHECKPOINT_IDLE));
 }
 
 /* SQLite holds no lock on the log that closing it would drop. */
@@ -254,11 +258,15 @@ static bool forget_idle(struct db *db)
     return db_end(db, code, "forgetting old history", &why) == OK;
 }
 
-bool db_tidy(struct db *db, bool idle)
+bool db_tidy(struct db *db, enum rest rest)
 {
+    struct failure why = { 0 };
+    bool idle = rest != REST_NONE;
+
     if (db->poison.err != OK)
         return false;
-    if (db_checkpoint_due(db, idle))
-        return db_checkpoint(db, SQLITE_CHECKPOINT_PASSIVE) && idle;
-    return idle && forget_idle(db);
+    /* What a step that failed did not do, recovery would. */
+    if (db_fold_worth(db, rest) && db_fold_step(db, &why) == OK && idle)
+        return true;
+    return db->poison.err == OK && idle && forget_idle(db);
 }

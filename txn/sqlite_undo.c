@@ -1,5 +1,6 @@
 /*
- * Undo and recovery: what was written early is taken back.
+ * Undo and recovery: what was written early is taken back. At open that comes after what committed was made fresh again
+ * (sqlite_fold.c): what is taken back was changed later, and its keys go to kv at once.
  *
  * T5: newest first, and the records go in the same SQLite transaction, so that twice is the same as once. Files go back
  * before that, while their records are still there: whatever interrupts it, the next try begins again from these. T10:
@@ -208,6 +209,8 @@ enum err db_recover(struct db *db, uint64_t *undone, struct failure *why)
     *undone = 0;
     if (err == OK) {
         code = db_begin(db);
+        if (code == SQLITE_OK)
+            code = db_redo(db);
         if (code == SQLITE_OK)
             code = recover_write(db, undone);
         err = db_end(db, code, "recovery", &local);

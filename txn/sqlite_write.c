@@ -20,6 +20,7 @@ enum {
     UNDO_ROW_BYTES = 30, NESTED_ROW_BYTES = 50, /* as TXN_ROW_BYTES */
     PLACE_MAX = 65536,           /* effects sorted at once: what a commit needs of memory is bounded */
     SERIAL_BLOCK = 1024 * 1024,  /* serials reserved at once */
+    FOLD_FACTOR = 2,             /* keys folded for each that a commit changes: so a sweep comes to its end */
 };
 
 /* --- one SQLite transaction --- */
@@ -41,6 +42,7 @@ enum err db_end(struct db *db, int code, const char *doing, struct failure *why)
     if (code == SQLITE_OK) {
         code = db_run(db, Q_COMMIT);
         if (code == SQLITE_OK) {
+            fresh_commit(&db->fresh);
             db_files_settle(db, true);
             return OK;
         }
@@ -49,6 +51,8 @@ enum err db_end(struct db *db, int code, const char *doing, struct failure *why)
     }
     db_files_settle(db, false);
     db->ledger = db->before;
+    fresh_rollback(&db->fresh);
+    db_fold_again(db);
     db_fail(db, code, doing, why);
     if (!sqlite3_get_autocommit(db->handle) && db_run(db, Q_ROLLBACK) != SQLITE_OK)
         db_poison(db, ERR_STORAGE, NULL, "a failed write could not be rolled back");
@@ -253,19 +257,21 @@ static int entry_write(struct db *db, const struct store_entry *e, bool *ends)
 {
     const struct store_history *h = &e->history;
     bool early = e->first_effect > 0 || h->effect_count > e->effect_count; /* some of it was written before */
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, kept = 0;
     unsigned touched = 0;
     int code;
 
     CHECK(h->outcome != NULL || (e->nested_count == 0 && e->idem_token.len == 0));
     for (size_t i = 0; i < e->effect_count; i++) {
-        bytes += effect_bytes(&e->effects[i]) + kept_bytes(e, i);
+        bytes += effect_bytes(&e->effects[i]);
+        kept += kept_bytes(e, i);
         touched |= touches(e->effects[i].resource);
     }
     *ends = commits(e) && (early || touched != 0);
+    db_redo_note(db, e->txn, TXN_ROW_BYTES + bytes);
     code = db_nested_write(db, e->txn, e->nested, e->nested_count, &bytes);
     if (code == SQLITE_OK)
-        code = db_txn_put(db, e->txn, h, touched, bytes);
+        code = db_txn_put(db, e->txn, h, touched, bytes + kept);
     if (code == SQLITE_OK && h->undoes != 0 && commits(e))
         code = undone_mark(db, e->txn, h->undoes);
     if (code == SQLITE_OK && e->idem_token.len > 0)
@@ -305,6 +311,15 @@ static bool places_reserve(struct db *db, size_t count)
     return db->place_max > 0;
 }
 
+static int image_write(struct db *db, const struct place *p, enum head_place was)
+{
+    const struct store_effect *e = p->effect;
+
+    if (p->waits)
+        return db_image_later(db, e->key, &e->after, p->spot, was);
+    return db_image_put(db, e->resource, e->key, &e->after, p->spot, was);
+}
+
 /* Continues the trails of the keys and stores of each only the last image, in the order of the tree. The undo records
  * then know what came before them. */
 static int images_write(struct db *db, size_t count)
@@ -323,7 +338,7 @@ static int images_write(struct db *db, size_t count)
         db->prev[p->order] = prev;
         prev = p->spot;
         if (code == SQLITE_OK && (i + 1 == count || !same_item(p, p + 1)))
-            code = db_image_put(db, e->resource, e->key, &e->after, p->spot, head);
+            code = image_write(db, p, head);
     }
     return code;
 }
@@ -342,10 +357,14 @@ static size_t window_fill(struct db *db, struct window *w)
     for (; w->request < w->count; w->request++, w->entry = 0) {
         for (; w->entry < w->requests[w->request]->entry_count; w->entry++, w->effect = 0) {
             const struct store_entry *e = &w->requests[w->request]->entries[w->entry];
+            bool ends = e->history.outcome != NULL;
             for (; w->effect < e->effect_count; w->effect++, n++) {
                 if (n == db->place_max)
                     return n;
-                db->places[n] = (struct place){ &e->effects[w->effect], n, { e->txn, e->first_effect + w->effect } };
+                db->places[n] = (struct place){ .effect = &e->effects[w->effect],
+                                                .order = n,
+                                                .spot = { e->txn, e->first_effect + w->effect },
+                                                .waits = ends && e->effects[w->effect].resource == RESOURCE_KV };
             }
         }
     }
@@ -451,6 +470,10 @@ static int group_write(struct db *db, struct store_request *const *requests, siz
         code = db_meta_put(db, "txn_reserve", db->ledger.reserve);
     if (code == SQLITE_OK)
         code = db_serial_reserve(db);
+    if (code == SQLITE_OK)
+        code = db_fold(db, effects * FOLD_FACTOR > db->fold_keys ? effects * FOLD_FACTOR : db->fold_keys);
+    if (code == SQLITE_OK)
+        code = db_fold_ledger(db);
     return code == SQLITE_OK ? db_forget(db, rows, tokens, events) : code;
 }
 

@@ -289,6 +289,10 @@ struct store_options {
                                            live history_ms too, but 24 h at least */
     const char *vfs;                    /* SQLite's file layer; NULL: the usual one. Tests put failing disks here */
     uint64_t events_ms, events_bytes;   /* how much of the events is kept, at most; 0: nothing */
+    uint64_t fresh_bytes; /* of memory for what committed and is not in the table of keys yet; 0: the usual */
+    uint64_t redo_bytes;  /* about what recovery may have to read again of what committed; 0: the usual. Both may be
+                             passed by as much again while the keys are brought up to date */
+    size_t fold_keys;     /* brought up to date in one commit, at least, while that goes on; 0: the usual */
     const struct file_root *roots;      /* named ones; the standard root is <directory>/files */
     size_t root_count;
     void (*wake)(void *);   /* called from the store's thread: poll() has something to do. Must be thread-safe */

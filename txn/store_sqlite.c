@@ -215,24 +215,38 @@ static void serve(struct store_sqlite *s, struct list *work)
     }
 }
 
+/* The log is synced by one thread at a time. True: something was done, and there may be more. */
+static bool move_log(struct store_sqlite *s, enum rest rest)
+{
+    if (s->db.poison.err != OK || !db_checkpoint_due(&s->db, rest))
+        return false;
+    if (s->sync == NULL || store_sync_drain(s->sync))
+        return db_checkpoint(&s->db, SQLITE_CHECKPOINT_PASSIVE) && rest != REST_NONE;
+    heed_failed_sync(s);
+    return false;
+}
+
+static bool tidy(struct store_sqlite *s, enum rest rest)
+{
+    bool more = db_tidy(&s->db, rest);
+
+    return move_log(s, more ? REST_NONE : rest) || more;
+}
+
 /* A piece of what nobody waits for at once. True: there is more. */
-static bool background(struct store_sqlite *s, bool idle)
+static bool background(struct store_sqlite *s, enum rest rest)
 {
     struct store_request *r;
 
-    if (s->sync != NULL && db_checkpoint_due(&s->db, idle) && !store_sync_drain(s->sync)) {
-        heed_failed_sync(s);
-        return false;
-    }
     backup_next(s);
     if (s->db.backup != NULL) {
         r = db_backup_step(&s->db);
         if (r != NULL)
             finish(s, r);
-        db_tidy(&s->db, false);
+        (void)tidy(s, REST_NONE);
         return true;
     }
-    return db_tidy(&s->db, idle);
+    return tidy(s, rest);
 }
 
 /* All that is waiting, after at most wait_ms. False: nothing is, and the store closes. */
@@ -263,16 +277,21 @@ static void *thread_main(void *arg)
     struct store_sqlite *s = arg;
     struct list work;
     int wait_ms = QUIET_MS;
-    bool idle;
+    enum rest rest = REST_NONE;
 
     list_init(&work);
     while (take_work(s, wait_ms, &work)) {
-        idle = list_empty(&work);
+        if (!list_empty(&work))
+            rest = REST_NONE;
+        else if (rest == REST_NONE)
+            rest = REST_QUIET;
+        else if (wait_ms == TIDY_MS)
+            rest = REST_LONG;
         serve(s, &work);
-        if (background(s, idle))
+        if (background(s, rest))
             wait_ms = 0;
         else
-            wait_ms = idle ? TIDY_MS : QUIET_MS;
+            wait_ms = rest == REST_NONE ? QUIET_MS : TIDY_MS;
     }
     heed_failed_sync(s);
     store_sync_free(&s->sync);

@@ -189,7 +189,7 @@ static void an_earlier_release_s_database_gets_the_new_resources(void **state)
     assert_string_equal(told(w, "t", 0, 9), "1:told ");
     assert_true(timer_holds(w, "101.1", "armed") && file_holds(w, "f", "content"));
     shut(w);
-    assert_int_equal(select_number(kit_path(&w->kit, "graftd.db"), "PRAGMA old.user_version"), 3);
+    assert_int_equal(select_number(kit_path(&w->kit, "graftd.db"), "PRAGMA old.user_version"), 4);
     must_open(w);
 }
 

@@ -66,7 +66,7 @@ static void refuses_files_that_are_not_ours_and_leaves_them(void **state)
     data[68] ^= 1;
     check_refused(k, bad, "another program");
     memcpy(data, good.data, good.len);
-    data[63] = 4;
+    data[63] = 5;
     check_refused(k, bad, "another release");
     check_refused(k, bytes_of(good.data, good.len - 4096), "damaged");
     check_refused(k, bytes_of(good.data, 4096), "damaged");

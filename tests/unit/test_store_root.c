@@ -128,7 +128,7 @@ static void a_database_that_remembers_no_roots_learns_them(void **state)
     struct store_effect e;
 
     shut(w);
-    change_database(kit_path(&w->kit, "graftd.db"), "DROP TABLE root");
+    change_database(kit_path(&w->kit, "graftd.db"), "DROP TABLE root; PRAGMA user_version = 3");
     give_root(w, "extra", "x");
     must_open(w);
     e = wrote(w, 7, "extra/a", 1, "one");
