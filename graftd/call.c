@@ -48,6 +48,7 @@ static void compose_error(struct call *c, uint64_t undone, struct failure *out)
 static void call_free(struct call *c)
 {
     graft_drop(c->graft);
+    txn_warm_drop(&c->warmup);
     c->core->port->ops->timer_free(&c->timer);
     buf_fini(&c->reply);
     buf_fini(&c->child_answer);
@@ -396,19 +397,42 @@ static const struct seat_events seat_events = {
     .died = call_lost_worker,
 };
 
-void call_queue(struct call *c)
+/* ERR_WAIT: it is QUEUED, for a worker, or in no queue until the one before it is decided. */
+static enum err call_take_seat(struct call *c)
 {
-    enum err err;
+    if (c->after == NULL)
+        return seat_take(c->graft->pool, &c->seat, &c->why);
+    return call_follow(c) ? OK : ERR_WAIT;
+}
 
-    c->txn_id = 0;
-    c->queued = true;
-    if (c->after != NULL)
-        return;
-    err = seat_take(c->graft->pool, &c->seat, &c->why);
+static void call_enter(struct call *c, enum err err)
+{
     if (err == OK)
         call_seated(c);
     else if (err != ERR_WAIT)
         call_abort(c);
+}
+
+void call_queue(struct call *c)
+{
+    c->txn_id = 0;
+    c->queued = true;
+    if (c->after == NULL && c->warmup == NULL)
+        call_enter(c, call_take_seat(c));
+}
+
+static void call_warm(void *owner)
+{
+    struct call *c = owner;
+
+    c->warmup = NULL;
+    call_enter(c, call_take_seat(c));
+}
+
+/* A call of its own waits for its keys before it takes a worker, which others can use meanwhile. */
+static bool call_is_cold(struct call *c)
+{
+    return c->request.hold == NULL && txn_warm_up(c->core->txns, c->request.keys, c->request.key_count, call_warm, c, &c->warmup);
 }
 
 static void deadline_due(void *owner) { call_watch_deadlines(owner); }
@@ -473,9 +497,9 @@ enum err call_begin(struct core *core, const struct call_request *request, const
         return fail(why, ERR_NOMEM, "no memory for another call");
     err = call_check_keys(c);
     if (err == OK && request->after != NULL)
-        call_follow(c);
-    else if (err == OK)
-        err = seat_take(c->graft->pool, &c->seat, &c->why);
+        call_join_order(c);
+    if (err == OK)
+        err = call_is_cold(c) ? ERR_WAIT : call_take_seat(c);
     c->queued = err == ERR_WAIT;
     if (err != OK && err != ERR_WAIT) {
         fail(why, err, "%s %s", c->label, c->why.text);

@@ -60,7 +60,8 @@ struct call {
     size_t fetched;
     bool timer_taken; /* the timer that asked for it is deleted */
     struct call *after, *follower; /* of the same connection, see call_order.c; NULL: none */
-    bool queued; /* it waits, or waited last, for a worker */
+    struct txn_warmup *warmup; /* its declared keys are being read, before it takes a worker; NULL: not now */
+    bool queued; /* it waits, or waited last, for that or for a worker */
     struct call *child;       /* the nested call that the worker waits for */
     struct bytes *child_args; /* owned; the bytes lie in the message that is held */
     bool child_ended, starting_child;
@@ -83,7 +84,9 @@ void call_queue(struct call *c);  /* QUEUED: for a worker, unless another goes b
 
 /* call_order.c */
 bool call_may_follow(const struct call_request *request); /* its request->after */
-void call_follow(struct call *c); /* into that one's worker */
+void call_join_order(struct call *c);                      /* behind that one */
+/* Into the worker of the one before it. False: not now, or there is none. */
+bool call_follow(struct call *c);
 /* It is decided, or never will be: the one after it goes on. */
 void call_leave_order(struct call *c);
 

@@ -59,18 +59,56 @@ static enum err cannot_send(struct call *c, enum err err, const char *what)
     return fail(&c->why, ERR_LIMIT, "was called with %s larger than %d bytes together", what, WIRE_FRAME_MAX);
 }
 
+static enum err add_key(struct buf *to, struct bytes key, bool present, struct bytes value)
+{
+    enum err err = buf_add_bytes(to, key);
+
+    if (err == OK)
+        err = buf_add_u8(to, present);
+    return err == OK ? buf_add_bytes(to, value) : err;
+}
+
+/* What was read on the way, in the order of locking. */
+static struct gathered {
+    struct buf bytes;
+    struct {
+        size_t at, len;
+    } key[CALL_KEY_MAX];
+    bool whole; /* of this call's keys, all; else they are read again: it had to wait */
+} gathered = { .bytes.max = WIRE_FRAME_MAX };
+
+static void gather(const struct call *c, size_t i, bool present, struct bytes value)
+{
+    struct gathered *g = &gathered;
+
+    g->key[i].at = buf_len(&g->bytes);
+    g->whole = g->whole && add_key(&g->bytes, c->request.keys[i], present, value) == OK;
+    g->key[i].len = buf_len(&g->bytes) - g->key[i].at;
+}
+
+static enum err add_gathered(struct buf *keys, size_t count)
+{
+    const uint8_t *from = buf_bytes(&gathered.bytes).data;
+    enum err err = OK;
+
+    for (size_t i = 0; i < count && err == OK; i++)
+        err = buf_add(keys, from + gathered.key[i].at, gathered.key[i].len);
+    return err;
+}
+
 static enum err add_keys(struct call *c, struct buf *keys)
 {
     enum lock_mode mode = c->host.readonly ? LOCK_SHARED : LOCK_EXCLUSIVE;
     enum err err = buf_add_u32(keys, (uint32_t)c->request.key_count);
 
-    for (size_t i = 0; i < c->request.key_count && err == OK; i++) {
+    if (err == OK && gathered.whole)
+        err = add_gathered(keys, c->request.key_count);
+    for (size_t i = 0; i < c->request.key_count && err == OK && !gathered.whole; i++) {
         struct bytes value = { NULL, 0 };
         enum err got = txn_get(c->hold->txn, c->request.keys[i], mode, &value, &c->why);
         if (got != OK && got != ERR_ABSENT)
             return got;
-        if ((err = buf_add_bytes(keys, c->request.keys[i])) == OK && (err = buf_add_u8(keys, got == OK)) == OK)
-            err = buf_add_bytes(keys, value);
+        err = add_key(keys, c->request.keys[i], got == OK, value);
     }
     return err == OK ? OK : cannot_send(c, err, "keys and their values");
 }
@@ -176,11 +214,15 @@ void call_fetch(struct call *c)
 
     if (err == OK)
         err = take_timer(c);
+    put_aside(&gathered.bytes);
+    gathered.whole = c->fetched == 0;
     while (err == OK && c->fetched < c->request.key_count) {
-        struct bytes value;
-        err = txn_get(c->hold->txn, c->request.keys[c->order[c->fetched]], mode, &value, &c->why);
+        size_t i = c->order[c->fetched];
+        struct bytes value = { NULL, 0 };
+        err = txn_get(c->hold->txn, c->request.keys[i], mode, &value, &c->why);
         if (err != OK && err != ERR_ABSENT)
             break;
+        gather(c, i, err == OK, value);
         c->fetched++;
         err = OK;
     }

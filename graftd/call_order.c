@@ -10,11 +10,12 @@
  */
 #include "graftd/call_impl.h"
 
-bool call_takes_follower(const struct call *c)
+static bool has_room(const struct call *c)
 {
-    return (c->state == SENT || c->state == RUNNING) && c->hold == &c->own && c->follower == NULL &&
-           seat_takes_follower(&c->seat);
+    return (c->state == SENT || c->state == RUNNING) && seat_takes_follower(&c->seat);
 }
+
+bool call_takes_follower(const struct call *c) { return c->hold == &c->own && c->follower == NULL && has_room(c); }
 
 bool call_may_follow(const struct call_request *request)
 {
@@ -22,11 +23,18 @@ bool call_may_follow(const struct call_request *request)
            request->after->graft == request->graft && call_takes_follower(request->after);
 }
 
-void call_follow(struct call *c)
+void call_join_order(struct call *c)
 {
     c->after = c->request.after;
     c->after->follower = c;
+}
+
+bool call_follow(struct call *c)
+{
+    if (c->after == NULL || !has_room(c->after))
+        return false;
     seat_follow(&c->seat, &c->after->seat);
+    return true;
 }
 
 void call_leave_order(struct call *c)

@@ -208,6 +208,13 @@ static struct batch *batch_waiting(struct txn_manager *m)
     return NULL;
 }
 
+/* Each batch has its price. So while another is being synced, one goes with half of the transactions that there are, or not
+ * before that is done. */
+static bool worth_a_batch(const struct txn_manager *m, const struct batch *b)
+{
+    return m->sent_count == 0 || 2 * b->count >= m->stats.open;
+}
+
 void batch_submit(struct txn_manager *m)
 {
     struct batch *b = batch_waiting(m);
@@ -215,7 +222,7 @@ void batch_submit(struct txn_manager *m)
 
     if (m->writing || m->sent_count == BATCH_SENT_MAX || m->failed_from != 0 || m->poisoned)
         return;
-    if (b != NULL && batch_can_wait(m, b))
+    if (b != NULL && (batch_can_wait(m, b) || !worth_a_batch(m, b)))
         return;
     if (b == NULL && (!m->id_wanted || m->sent_count > 0 || (b = batch_new(m)) == NULL))
         return; /* without memory the next poll tries again */

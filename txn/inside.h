@@ -172,7 +172,7 @@ struct txn_manager {
     uint64_t hold_least;  /* the smallest hold_ms that any transaction was begun with */
     int64_t hold_due_ms;  /* before this nobody has held too long; INT64_MAX: nobody waits */
     struct txn *hold_found; /* of the search for one who has */
-    struct list open, waking, ending, dooming, lock_waits, spare;
+    struct list open, waking, ending, dooming, lock_waits, spare, warmed;
     size_t spare_count;
     struct list batches, spare_batches;
     size_t spare_batch_count;
@@ -261,6 +261,9 @@ enum err txn_no_memory(struct txn *t, struct failure *why);
 /* load.c */
 /* The pinned entry's image is known (OK), is being read (ERR_WAIT), or cannot be. Notes what t depends on. */
 enum err txn_see(struct txn *t, struct kv_entry *e, struct failure *why);
+
+/* warm.c */
+void warm_tell(struct txn_manager *m);
 
 /* batch.c */
 /* Adds an item to the filling batch, with room for its effects. ERR_NOMEM: nothing happened. */

@@ -425,6 +425,11 @@ bool lock_holds(struct lock_table *t, const struct lock_holder *h, struct bytes 
     return cold_has(h, key) || (claim != NULL && claim->mode >= mode) || (mode == LOCK_SHARED && range_holds(h, key));
 }
 
+bool lock_is_held(struct lock_table *t, struct bytes key)
+{
+    return map_find(&t->locks, key) != NULL || cold_is_held(t, key);
+}
+
 struct bytes lock_waits_for(const struct lock_holder *h)
 {
     return h->waiting == NULL ? bytes_of(NULL, 0) : h->waiting->lock->node.key;

@@ -77,6 +77,8 @@ uint64_t lock_bytes(const struct lock_holder *h);
 bool lock_holds(struct lock_table *t, const struct lock_holder *h, struct bytes key, enum lock_mode mode);
 /* The key waited for, for messages; empty when not waiting. */
 struct bytes lock_waits_for(const struct lock_holder *h);
+/* By anybody, or somebody waits for it. */
+bool lock_is_held(struct lock_table *t, struct bytes key);
 /* Visits each key held exclusively, in no order. visit must not call back into the table. */
 void lock_each_exclusive(const struct lock_holder *h, void (*visit)(struct bytes key, void *user), void *user);
 /* Visits those who hold what h waits for. since_ms: 0 if they had it without waiting, else when lock_woke took note of

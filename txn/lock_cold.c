@@ -172,6 +172,14 @@ bool cold_has(const struct lock_holder *h, struct bytes key)
     return h->cold != NULL && h->cold->slots[find(h->cold, key)] != 0;
 }
 
+bool cold_is_held(const struct lock_table *t, struct bytes key)
+{
+    list_each (node, &t->colds)
+        if (cold_has(list_entry(node, struct lock_cold, of_table)->holder, key))
+            return true;
+    return false;
+}
+
 static void each(const struct lock_cold *c, bool (*visit)(uint8_t *item, void *user), void *user)
 {
     for (size_t i = 0; i < c->block_count; i++) {

@@ -145,6 +145,7 @@ uint64_t claim_reach(const struct lock_table *t, const struct lock_claim *claim)
 /* Some of what h has had longest goes cold, if it has more than warm_max. */
 void cold_some(struct lock_table *t, struct lock_holder *h);
 bool cold_has(const struct lock_holder *h, struct bytes key);
+bool cold_is_held(const struct lock_table *t, struct bytes key); /* by anybody */
 /* If somebody has it cold, it is a lock with a claim now. ERR_NOMEM: it is as before. */
 enum err cold_thaw(struct lock_table *t, struct bytes key);
 /* The same for one key in the range that somebody else than h has; *thawed: there was one. Looks at each key of a set whose

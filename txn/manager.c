@@ -155,6 +155,7 @@ static void poll_callbacks(struct txn_manager *m)
         note_waited(t);
         t->events.wake(t->owner);
     }
+    warm_tell(m);
 }
 
 void txn_poll(struct txn_manager *m, int64_t now_ms)
@@ -225,7 +226,7 @@ static enum err ids_begin(struct txn_manager *m, struct failure *why)
 /* Fit to be freed in any case. */
 static enum err manager_init(struct txn_manager *m, const struct txn_options *options)
 {
-    struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->dooming, &m->lock_waits, &m->spare, &m->batches,
+    struct list *lists[] = { &m->open, &m->waking, &m->ending, &m->dooming, &m->lock_waits, &m->spare, &m->warmed, &m->batches,
                              &m->spare_batches, &m->unnumbered };
     size_t roots = options->root_count;
     uint64_t key_max = options->key_max > STORE_KEY_MAX ? options->key_max : STORE_KEY_MAX;

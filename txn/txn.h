@@ -196,6 +196,13 @@ void txn_poll(struct txn_manager *m, int64_t now_ms);
 /* When txn_poll should be called at the latest (monotonic ms), -1: no need. For lock waits, hold limits, and rows of the
  * history that wait to be written together. */
 int64_t txn_next_deadline_ms(const struct txn_manager *m);
+/* Reads what is not in memory of these keys of kv, ahead of their locks; of more than TXN_WARM_MAX only so many. True: ready()
+ * is called once from txn_poll, when they are there or could not be had, and *w is gone then. False: there is nothing to wait for. */
+enum { TXN_WARM_MAX = 64 };
+struct txn_warmup;
+bool txn_warm_up(struct txn_manager *m, const struct bytes *keys, size_t count, void (*ready)(void *owner), void *owner,
+                 struct txn_warmup **w);
+void txn_warm_drop(struct txn_warmup **w); /* ready() is not called any more; NULL inside is fine */
 /* The history is about to be read: the rows of what failed so far are on their way to the store before the next request. */
 void txn_write_rows(struct txn_manager *m);
 /* The store said that an outcome is unknown: nothing more may be promised, the process should end. */
