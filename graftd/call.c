@@ -456,7 +456,7 @@ static struct call *call_new(struct core *core, const struct call_request *reque
         .function = &request->graft->manifest.functions[request->function],
         .request = *request,
         .who = *request->who,
-        .seat = { .events = &seat_events, .urgent = request->hold != NULL },
+        .seat = { .events = &seat_events, .urgent = request->hold != NULL, .uid = request->who->uid },
         .begun_us = core->port->ops->wall_us(core->port),
         .cpu_limit_ms = lower(limits->cpu_ms, request->timeout_ms),
     };

@@ -74,7 +74,8 @@ static void info_grafts(struct core *core, struct buf *b)
     for (int reason = 0; reason < TAKEN_COUNT; reason++)
         taken += s.taken_back[reason];
     buf_addf(b, "calls_behind:%" PRIu64 "\r\ncalls_taken_back:%" PRIu64 "\r\n", s.behind, taken);
-    buf_addf(b, "sandbox:%s\r\nsandbox_daemon:%s\r\n", super_walls(core->super), jail_daemon_walls());
+    buf_addf(b, "sandbox:%s\r\nsandbox_daemon:%s\r\nsandbox_cgroup:%s\r\n", super_walls(core->super),
+             jail_daemon_walls(), core->cgroup);
 }
 
 static void info_store(struct core *core, struct buf *b)

@@ -43,6 +43,7 @@ struct core {
     void (*drain)(struct core *); /* begins the end; harmless when it has begun */
     /* Answers r with the listening socket, and begins the end. */
     enum err (*hand_over)(struct core *, struct request *r, struct failure *why);
+    const char *cgroup; /* "v1", "v2" or "none": by what grafts share the CPU, see policy/cgroup.h */
     int64_t started_us;
     struct {
         uint64_t commands, calls, committed, retries, failed[64]; /* failed: by enum err */

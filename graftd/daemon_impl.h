@@ -17,6 +17,7 @@
 #include "graftd/paths.h"
 #include "graftd/super.h"
 
+struct cgroup;
 struct listener;
 
 struct daemon {
@@ -26,6 +27,7 @@ struct daemon {
     struct paths paths;
     int data_fd; /* owned; the data directory */
     struct objects objects;
+    struct cgroup *cgroup; /* owned; NULL: none */
     struct inherited inherited;
     int life[2]; /* given away: [0]; [1] is kept to the end, which is how the other side learns of it */
     struct listener *listener;

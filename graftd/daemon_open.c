@@ -9,12 +9,15 @@
 #include "graftd/reload.h"
 #include "graftd/timer.h"
 #include "lib/log.h"
+#include "policy/cgroup.h"
 #include "policy/jail_daemon.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* ---- what it stands on ---- */
@@ -31,9 +34,38 @@ static enum err open_data(struct daemon *d, struct failure *why)
     return paths_open_data(&d->paths, &d->data_fd, why);
 }
 
+/* Named for the data directory, which one graftd has at a time. */
+static enum err open_cgroup(struct daemon *d, struct failure *why)
+{
+    struct failure lack = { 0 };
+    char id[CGROUP_ID_MAX];
+    struct stat st;
+
+    d->core.cgroup = "none";
+    if (!policy_shares_cpu(d->policy))
+        return OK;
+    if (fstat(d->data_fd, &st) != 0)
+        return fail(why, ERR_STORAGE, "cannot look at the data directory %s: %s", d->paths.data, strerror(errno));
+    snprintf(id, sizeof id, "%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    if (cgroup_open(NULL, id, &d->cgroup, &lack) == OK) {
+        d->core.cgroup = cgroup_version(d->cgroup) == 2 ? "v2" : "v1";
+        return OK;
+    }
+    if (!layer_may_lack(policy_layers(d->policy), LAYER_CGROUP, 0))
+        return fail(why, ERR_UNKNOWN,
+                    "the sandbox lacks a wall: \"%s\": %s; `graftctl doctor` tells what to do, or take it out of "
+                    "`sandbox require` in the policy",
+                    layer_rows[LAYER_CGROUP].name, lack.text);
+    log_line(LOG_WARNING,
+             "grafts have no shares of the CPU of their own, `limit cpu-weight` in the policy does nothing: %s; "
+             "slow calls give way by niceness alone; `graftctl doctor` tells what to do",
+             lack.text);
+    return OK;
+}
+
 static enum err open_loop(struct daemon *d, struct failure *why)
 {
-    enum err err = port_uv_new(d->paths.worker, policy_layers(d->policy), &d->core.port, why);
+    enum err err = port_uv_new(d->paths.worker, policy_layers(d->policy), d->cgroup, &d->core.port, why);
 
     if (err != OK)
         return err;
@@ -59,6 +91,8 @@ static enum err wall_files(struct daemon *d, struct failure *why)
         .backup = policy_backup(d->policy),
         .socket = d->paths.socket,
         .policy = d->options.policy != NULL ? realpath(d->options.policy, policy) : NULL,
+        .groups = d->cgroup != NULL ? cgroup_own(d->cgroup) : NULL,
+        .graft_groups = d->cgroup != NULL ? cgroup_grafts(d->cgroup) : NULL,
     };
 
     for (; seen.root_count < policy_root_count(d->policy) && seen.root_count < JAIL_ROOT_MAX; seen.root_count++)
@@ -158,10 +192,9 @@ static enum err open_objects(struct daemon *d, struct failure *why)
 enum err daemon_open(struct daemon *d, struct failure *why)
 {
     static enum err (*const steps[])(struct daemon *, struct failure *) = {
-        open_paths, daemon_take_over, open_data,
-        open_loop,  open_zygote, /* before the wall: it needs what graftd gives up there */
-        wall_files, open_audit,       open_store,
-        open_txns,  open_objects,
+        open_paths,  daemon_take_over, open_data,  open_cgroup, open_loop,
+        open_zygote, /* before the wall: it needs what graftd gives up there */
+        wall_files,  open_audit,       open_store, open_txns,   open_objects,
     };
     enum err err = OK;
 
@@ -189,6 +222,7 @@ void daemon_close(struct daemon *d)
     audit_close(&d->core.audit);
     reload_free(&d->core.reload);
     port_uv_free(&d->core.port);
+    cgroup_close(&d->cgroup);
     objects_close(&d->objects);
     inherit_close(&d->inherited);
     if (d->data_fd >= 0)

@@ -81,9 +81,9 @@ static void grafts_are_ready(void *owner)
         daemon_drain(&d->core);
         return;
     }
-    log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s daemon=%s)", PACKAGE_VERSION,
-             listen_path(d->listener), d->paths.data, registry_count(d->core.registry), super_walls(d->core.super),
-             jail_daemon_walls());
+    log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s daemon=%s cgroup=%s)",
+             PACKAGE_VERSION, listen_path(d->listener), d->paths.data, registry_count(d->core.registry),
+             super_walls(d->core.super), jail_daemon_walls(), d->core.cgroup);
     notify("READY=1");
     timers_start(d->core.timers);
 }

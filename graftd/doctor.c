@@ -1,5 +1,7 @@
 #include "graftd/doctor.h"
 
+#include "policy/cgroup.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,6 +76,19 @@ static void probe(const char *worker, struct finding findings[LAYER_COUNT])
         ;
 }
 
+/* Graftd's own: tried here, and taken back. */
+static void probe_cgroup(struct finding *finding)
+{
+    struct failure why = { 0 };
+    struct cgroup *c = NULL;
+    char id[CGROUP_ID_MAX];
+
+    snprintf(id, sizeof id, "doctor-%d", (int)getpid());
+    *finding = (struct finding){ .lack = cgroup_open(NULL, id, &c, &why) == OK ? 0 : EPERM };
+    snprintf(finding->text, sizeof finding->text, "%s", why.text);
+    cgroup_close(&c);
+}
+
 static const char *reason(const struct finding *f)
 {
     if (f->lack == UNKNOWN)
@@ -81,24 +96,41 @@ static const char *reason(const struct finding *f)
     return f->text[0] != '\0' ? f->text : strerror(f->lack);
 }
 
-int doctor_run(const char *worker, const struct layer_rules *rules)
+static const char *state(const struct finding *f, bool asked, bool may)
+{
+    if (f->lack != 0)
+        return may ? "missing, may" : "missing";
+    return asked ? "stands" : "not asked for";
+}
+
+static void print_layer(enum layer l, const struct finding *f, bool asked, bool may)
+{
+    const char *why = asked ? "" : "this machine could have it";
+    const char *hint = asked ? "" : "a `limit cpu-weight` in the policy turns it on";
+
+    if (f->lack != 0) {
+        why = reason(f);
+        hint = layer_rows[l].hint;
+    }
+    printf("%s\t%s\t%s\t%s\t%s\n", layer_rows[l].name, state(f, asked, may), layer_rows[l].purpose, why, hint);
+}
+
+int doctor_run(const char *worker, const struct policy *policy)
 {
     static struct finding findings[LAYER_COUNT];
+    const struct layer_rules *rules = policy_layers(policy);
     layer_set stands = 0;
     bool starts = true;
 
     probe(worker, findings);
+    probe_cgroup(&findings[LAYER_CGROUP]);
     for (int l = 0; l < LAYER_COUNT; l++)
         if (findings[l].lack == 0)
             stands |= layer_bit((enum layer)l);
     for (int l = 0; l < LAYER_COUNT; l++) {
         bool good = findings[l].lack == 0, may = layer_may_lack(rules, (enum layer)l, stands);
 
-        printf("%s\t%s\t%s\t%s\t%s\n", layer_rows[l].name,
-               good  ? "stands"
-               : may ? "missing, may"
-                     : "missing",
-               layer_rows[l].purpose, good ? "" : reason(&findings[l]), good ? "" : layer_rows[l].hint);
+        print_layer((enum layer)l, &findings[l], l != LAYER_CGROUP || policy_shares_cpu(policy), may);
         starts = starts && (good || may);
     }
     fflush(stdout);

@@ -5,11 +5,11 @@
 #ifndef GRAFTD_DOCTOR_H
 #define GRAFTD_DOCTOR_H
 
-#include "policy/layer.h"
+#include "policy/policy.h"
 
-/* Prints a line for each layer, tabs between: name, "stands" or "missing" or "missing, may", purpose, reason, what to
- * do. The exit status: 0 if graftd would start with these rules. worker: path of the worker program. */
-int doctor_run(const char *worker, const struct layer_rules *rules);
+/* Prints a line for each layer, tabs between: name, "stands" or "missing" or "missing, may" or "not asked for", purpose,
+ * reason, what to do. The exit status: 0 if graftd would start with this policy. worker: path of the worker program. */
+int doctor_run(const char *worker, const struct policy *policy);
 /* The exit status; does not come back when all is well. */
 int doctor_dump_filter(const char *worker);
 

@@ -1,8 +1,8 @@
 /*
  * graftd: wiring only. Set-up and the end read as a recipe:
  *
- *     options → policy → takeover → data directory → loop → zygote → store, transactions → grafts → socket → serve
- *     drain: no new work → running calls end → clients close → grafts leave → zygote dies → store closes
+ *     options → policy → takeover → data directory → control group → loop → zygote → store, transactions → grafts → socket → serve
+ *     drain: no new work → running calls end → clients close → grafts leave → zygote dies → store closes → groups go
  */
 #include "graftd/command.h"
 #include "graftd/daemon_impl.h"
@@ -71,8 +71,7 @@ static int look(struct daemon *d)
         daemon_complain(d, &why);
         return d->status;
     }
-    return d->options.doctor ? doctor_run(d->paths.worker, policy_layers(d->policy))
-                             : doctor_dump_filter(d->paths.worker);
+    return d->options.doctor ? doctor_run(d->paths.worker, d->policy) : doctor_dump_filter(d->paths.worker);
 }
 
 static void wire(struct daemon *d)

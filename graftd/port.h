@@ -17,6 +17,7 @@
 struct port;
 struct port_timer;
 struct port_process; /* the zygote, a template or a worker */
+struct port_group;   /* a share of the CPU */
 struct port_stream;  /* a client's connection */
 
 /* How a process ended. */
@@ -88,8 +89,14 @@ struct port_ops {
     void (*process_kill)(struct port_process *);
     /* Ends it kindly: it sees the end of its channel and exits. */
     void (*process_end)(struct port_process *);
-    /* From now on it gets the CPU only when others leave some, as far as the system can be told so; not to be taken back. */
-    void (*process_slow)(struct port_process *);
+    /* From now on it gets the CPU only when others leave some, as far as the system can be told so; not to be taken back.
+     * group: its template's, or NULL. */
+    void (*process_slow)(struct port_process *, struct port_group *);
+    /* A share of the CPU for a template and all that it will fork, by weight beside other groups: see policy/cgroup.h. done()
+     * follows, also when it came to nothing. NULL: this machine has none, or no memory; then done() does not come. */
+    struct port_group *(*group_new)(struct port *, struct port_process *template, const char *name, uint32_t weight,
+                                    void (*done)(void *owner), void *owner);
+    void (*group_free)(struct port_group **); /* after done(), when all its processes are gone */
     /* CPU time used so far, or when this callback began to ask, microseconds; what was read last when it is gone. */
     uint64_t (*process_cpu_us)(struct port_process *);
     pid_t (*process_pid)(struct port_process *); /* for people; 0 when not known yet */

@@ -33,6 +33,7 @@ struct port_uv {
     uv_async_t wake;
     const char *worker_program;
     const struct layer_rules *layers;
+    const struct cgroup *cgroup;
     uint8_t pool[RANDOM_POOL];
     size_t pool_left;
     uint64_t moment;    /* callbacks so far */
@@ -379,6 +380,12 @@ static enum err zygote_open(struct port *p, const struct process_events *events,
     return process_open_zygote(p, real(p)->worker_program, real(p)->layers, events, owner, out, why);
 }
 
+static struct port_group *group_open(struct port *p, struct port_process *template, const char *name, uint32_t weight,
+                                     void (*done)(void *owner), void *owner)
+{
+    return group_new(p, real(p)->cgroup, template, name, weight, done, owner);
+}
+
 static const struct port_ops port_uv_ops = {
     .now_ms = now_ms,
     .wall_us = wall_us,
@@ -397,6 +404,8 @@ static const struct port_ops port_uv_ops = {
     .process_kill = process_kill,
     .process_end = process_end,
     .process_slow = process_slow,
+    .group_new = group_open,
+    .group_free = group_free,
     .process_cpu_us = process_cpu_us,
     .process_pid = process_pid,
     .stream_open = stream_open,
@@ -408,8 +417,8 @@ static const struct port_ops port_uv_ops = {
     .stream_close = stream_close,
 };
 
-enum err port_uv_new(const char *worker_program, const struct layer_rules *layers, struct port **out,
-                     struct failure *why)
+enum err port_uv_new(const char *worker_program, const struct layer_rules *layers, const struct cgroup *cgroup,
+                     struct port **out, struct failure *why)
 {
     struct port_uv *p = calloc(1, sizeof *p);
 
@@ -424,6 +433,7 @@ enum err port_uv_new(const char *worker_program, const struct layer_rules *layer
     p->flushes_end = &p->flushes;
     p->worker_program = worker_program;
     p->layers = layers;
+    p->cgroup = cgroup;
     CHECK(uv_prepare_init(&p->loop, &p->prepare) == 0);
     CHECK(uv_idle_init(&p->loop, &p->idle) == 0);
     CHECK(uv_async_init(&p->loop, &p->wake, woken) == 0);

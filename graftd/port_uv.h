@@ -5,6 +5,7 @@
 #define GRAFTD_PORT_UV_H
 
 #include "graftd/port.h"
+#include "policy/cgroup.h"
 #include "policy/layer.h"
 
 /* HANGUP: the peer sends no more, or is gone. GONE: the latter alone, told as HANGUP. */
@@ -32,9 +33,10 @@ enum err process_open_zygote(struct port *, const char *program, const struct la
                              struct failure *why);
 
 /* The loop itself. */
-/* worker_program: path; layers: what the policy says of walls that are missing; both borrowed. */
-enum err port_uv_new(const char *worker_program, const struct layer_rules *layers, struct port **out,
-                     struct failure *why);
+/* worker_program: path; layers: what the policy says of walls that are missing; cgroup: NULL, there are no groups. All
+ * borrowed. */
+enum err port_uv_new(const char *worker_program, const struct layer_rules *layers, const struct cgroup *cgroup,
+                     struct port **out, struct failure *why);
 void port_uv_run(struct port *); /* until port_uv_stop */
 void port_uv_stop(struct port *);
 void port_uv_free(struct port **);
@@ -61,8 +63,15 @@ void process_resume(struct port_process *);
 bool process_said_more(struct port_process *);
 void process_kill(struct port_process *);
 void process_end(struct port_process *);
-void process_slow(struct port_process *);
+void process_slow(struct port_process *, struct port_group *);
 uint64_t process_cpu_us(struct port_process *);
 pid_t process_pid(struct port_process *);
+int process_pidfd(struct port_process *); /* borrowed; -1: not known yet */
+
+/* group.c. As in the table; cgroup: NULL, there are none. */
+struct port_group *group_new(struct port *, const struct cgroup *, struct port_process *template, const char *name,
+                             uint32_t weight, void (*done)(void *owner), void *owner);
+void group_slow(struct port_group *, struct port_process *); /* for process_slow(); harmless with NULL */
+void group_free(struct port_group **);
 
 #endif

@@ -109,9 +109,12 @@ static bool owes_answer(const struct port_process *p)
     return p->kind == WORKER && !p->buried && buf_len(&p->out) > OWED_MAX;
 }
 
+/* Its first word and the word of its birth come by two ways: who is told of a template can count on its number. */
+static bool is_unborn(const struct port_process *p) { return p->kind == TEMPLATE && p->pidfd < 0 && !p->buried; }
+
 static void set_interest(struct port_process *p)
 {
-    bool listening = !p->deaf && !p->held && may_speak(p) && !owes_answer(p);
+    bool listening = !p->deaf && !p->held && may_speak(p) && !owes_answer(p) && !is_unborn(p);
 
     watch_set(p->watch, (listening ? WATCH_READ : 0) | (p->blocked ? WATCH_WRITE : 0));
 }
@@ -182,6 +185,7 @@ static bool child_born(struct port_process *p, struct bytes body, int *pidfd)
     child->pid = pid > 0 ? pid : 0;
     if (child->killed || pid == 0) /* without a pid its CPU time cannot be watched; the dead use none, and are heard */
         process_kill(child);
+    set_interest(child);
     return true;
 }
 
@@ -602,12 +606,14 @@ void process_kill(struct port_process *p)
 
 void process_end(struct port_process *p) { shutdown(p->fd, SHUT_WR); }
 
-/* Being nicer needs no right; where it is forbidden, the process stays as it is. Inside a cgroup, such as a unit's, this weighs
- * against graftd and the other workers. */
-void process_slow(struct port_process *p)
+/* Being nicer needs no right; where it is forbidden, the process stays as it is. Inside a control group this weighs against
+ * what else is in it: where grafts have groups of their own, other workers of the graft; else graftd and all workers. */
+void process_slow(struct port_process *p, struct port_group *group)
 {
-    if (p->pid != 0 && !p->buried)
-        (void)setpriority(PRIO_PROCESS, (id_t)p->pid, SLOW_NICE);
+    if (p->pid == 0 || p->buried)
+        return;
+    (void)setpriority(PRIO_PROCESS, (id_t)p->pid, SLOW_NICE);
+    group_slow(group, p);
 }
 
 uint64_t process_cpu_us(struct port_process *p)
@@ -627,3 +633,4 @@ uint64_t process_cpu_us(struct port_process *p)
 bool process_said_more(struct port_process *p) { return buf_len(&p->in) > p->in_hand; }
 
 pid_t process_pid(struct port_process *p) { return p->pid; }
+int process_pidfd(struct port_process *p) { return p->pidfd; }

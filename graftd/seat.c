@@ -223,23 +223,49 @@ static struct worker *find_worker(const struct pool *p, const struct seat *s)
 /* ---- the queue ---- */
 
 /* The urgent ones first: what they wait for is for them alone, and others may wait for their locks. Then those that were
- * taken back. */
+ * taken back. Then a line for each user, of which the first stands in the queue: whoever has many connections does not
+ * have many turns (W6). */
+static bool has_line(const struct seat *s) { return !s->urgent && !s->again; }
+
+/* The first of that user's line; NULL: none. As many steps as users wait. */
+static struct seat *find_line(struct pool *p, uid_t uid)
+{
+    for (struct list *node = p->waiting.prev; node != &p->waiting && has_line(seat_of(node)); node = node->prev)
+        if (seat_of(node)->uid == uid)
+            return seat_of(node);
+    return NULL;
+}
+
 static void enter_queue(struct pool *p, struct seat *s)
 {
+    struct seat *line = has_line(s) ? find_line(p, s->uid) : NULL;
     struct list *before = p->waiting.next;
 
+    list_init(&s->same);
     while (s->again && !s->urgent && before != &p->waiting && seat_of(before)->urgent)
         before = before->next;
     if (!s->again && !s->urgent)
         before = &p->waiting;
-    list_insert(&s->link, before->prev, before);
+    if (line != NULL)
+        list_push(&line->same, &s->link);
+    else
+        list_insert(&s->link, before->prev, before);
     p->queue_len++;
     p->urgent += s->urgent;
     s->pool = p;
 }
 
-static void leave_queue(struct seat *s)
+/* Who comes next in its line takes its place, or the last one: it was that user's turn. */
+static void leave_queue(struct seat *s, bool turn)
 {
+    struct list *node = list_pop(&s->same);
+    struct seat *next = node == NULL ? NULL : seat_of(node);
+
+    if (next != NULL) {
+        list_insert(&next->same, s->same.prev, &s->same); /* all that are left, */
+        list_remove(&s->same);                            /* without the one that goes */
+        list_insert(&next->link, turn ? s->pool->waiting.prev : &s->link, turn ? &s->pool->waiting : s->link.next);
+    }
     list_remove(&s->link);
     s->pool->queue_len--;
     s->pool->urgent -= s->urgent;
@@ -253,7 +279,7 @@ void pool_serve(struct pool *p)
         struct worker *w = find_worker(p, s);
         if (w == NULL)
             return;
-        leave_queue(s);
+        leave_queue(s, true);
         seat_enter(s, w);
         s->events->granted(s);
     }
@@ -267,7 +293,7 @@ void pool_refuse_waiting(struct pool *p, enum err err, const char *why)
     fail(&f, err, "%s: %s", p->label, why);
     while ((node = list_first(&p->waiting)) != NULL) {
         struct seat *s = seat_of(node);
-        leave_queue(s);
+        leave_queue(s, false);
         s->events->refused(s, &f);
     }
 }
@@ -345,7 +371,7 @@ void seat_leave(struct seat *s)
     bool head = seat_is_head(s);
 
     if (s->pool != NULL)
-        leave_queue(s);
+        leave_queue(s, false);
     if (w == NULL)
         return;
     seat_out(s);
@@ -366,7 +392,7 @@ void seat_slow(struct seat *s)
     take_back_behind(s, TAKEN_SLOW);
     w->retired = true;
     pool_stats(w->pool)->slowed++;
-    pool_port(w->pool)->ops->process_slow(w->process);
+    pool_port(w->pool)->ops->process_slow(w->process, w->pool->group);
 }
 
 void seat_rather_alone(struct seat *s)

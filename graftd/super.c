@@ -392,6 +392,7 @@ static void pool_free(struct pool *p)
 {
     const struct port_ops *ops = p->super->port->ops;
 
+    ops->group_free(&p->group);
     ops->timer_free(&p->timer);
     ops->timer_free(&p->rest);
     ops->timer_free(&p->looker);
@@ -406,7 +407,7 @@ static void pool_check_closed(struct pool *p)
     const struct pool_events *events = p->events;
     void *owner = p->owner;
 
-    if (!p->closing || p->template != NULL || p->total > 0)
+    if (!p->closing || p->template != NULL || p->total > 0 || p->placing)
         return;
     pool_free(p);
     events->closed(owner);
@@ -487,6 +488,17 @@ enum err pool_open(struct super *s, int file, const char *label, const struct po
     return OK;
 }
 
+/* Workers from now on: they are born where their template is. */
+static void pool_placed(void *owner)
+{
+    struct pool *p = owner;
+
+    p->placing = false;
+    p->started = true;
+    pool_fill(p);
+    pool_check_closed(p);
+}
+
 void pool_start(struct pool *p, const struct grant_limits *limits, const struct policy_limits *bounds)
 {
     p->limits = (struct process_limits){
@@ -501,8 +513,14 @@ void pool_start(struct pool *p, const struct grant_limits *limits, const struct 
     p->worker_max = limits->worker_max;
     p->fresh = limits->fresh;
     p->queue_max = bounds->queue_max;
-    p->started = true;
-    pool_fill(p);
+    if (p->template != NULL)
+        p->group =
+            p->super->port->ops->group_new(p->super->port, p->template, p->label, limits->cpu_weight, pool_placed, p);
+    p->placing = p->group != NULL;
+    if (!p->placing) {
+        p->started = true;
+        pool_fill(p);
+    }
 }
 
 void pool_close(struct pool *p)

@@ -57,7 +57,9 @@ size_t pool_worker_count(const struct pool *p);
 
 /* A call's seat: in the queue of a pool, or in a worker. Embedded; in one place at most. */
 struct seat {
-    struct list link;      /* super's: of the queue, or of the worker's calls, the head first */
+    struct list link;      /* super's: of the queue, of `same`, or of the worker's calls, the head first */
+    struct list same;      /* super's: in the queue, those of the same user behind this one */
+    uid_t uid;             /* who asks: users take turns in the queue */
     struct pool *pool;     /* super's: whose queue it is in */
     struct worker *worker; /* super's; NULL: none */
     size_t size;           /* super's: bytes sent behind another call */

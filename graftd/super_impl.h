@@ -29,6 +29,8 @@ struct pool {
     const struct pool_events *events;
     void *owner;
     struct port_process *template;
+    struct port_group *group; /* of the template and all workers; NULL: none */
+    bool placing;             /* the template is being put there: no worker yet */
     bool introduced, started, closing;
     bool proven;  /* a worker was ready once */
     bool settled; /* failed() was told */
@@ -49,7 +51,7 @@ struct pool {
     size_t lent;              /* BUSY workers that serve an urgent one: not counted against worker_max */
     size_t taken;             /* BUSY workers that serve another */
     struct list idle, others; /* workers; idle: the one used last is first, those that never were come last */
-    struct list waiting;      /* seats */
+    struct list waiting;      /* seats, of each line the first: empty when nobody waits */
     struct port_timer *timer; /* the template's first word, then back-off, and the last step of closing */
     struct port_timer *rest;  /* looks at the idle, when armed */
     bool rest_armed;

@@ -9,6 +9,7 @@
 struct grant {
     struct grant_limits limits;
     struct setting settings[ITEM_COUNT]; /* the same, for showing */
+    bool shares_cpu;                     /* the weight is one of them */
     struct policy_rules rules;           /* owned */
     char **files;                        /* owned, each too: what the places name */
     size_t file_count;
@@ -64,6 +65,7 @@ static struct grant_limits limits_of(const struct setting s[ITEM_COUNT])
         .retries = (uint32_t)s[ITEM_RETRIES].value,
         .hold_ms = (uint32_t)s[ITEM_HOLD].value,
         .disk = s[ITEM_DISK].value,
+        .cpu_weight = (uint32_t)s[ITEM_CPU_WEIGHT].value,
         .worker_min = (uint32_t)s[ITEM_WORKER_MIN].value,
         .worker_max = (uint32_t)s[ITEM_WORKER_MAX].value,
         .fresh = s[ITEM_WORKER_FRESH].value != 0,
@@ -91,6 +93,7 @@ enum err grant_new(const struct policy *p, const struct manifest *m, struct gran
         return err;
     }
     new->limits = limits_of(new->settings);
+    new->shares_cpu = policy_shares_cpu(p);
     *g = new;
     return OK;
 }
@@ -120,6 +123,7 @@ enum err grant_show(const struct grant *g, struct buf *out)
     enum err err = OK;
 
     for (int i = 0; i < ITEM_COUNT && err == OK; i++)
-        err = policy_setting_show(&g->settings[i], (enum item)i, out);
+        if (i != ITEM_CPU_WEIGHT || g->shares_cpu)
+            err = policy_setting_show(&g->settings[i], (enum item)i, out);
     return err == OK ? policy_rules_show(&g->rules, "", out) : err;
 }

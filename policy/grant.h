@@ -29,6 +29,7 @@ struct grant_limits {
     uint32_t retries;    /* of a call that lost a deadlock, unseen by its client; default 10 */
     uint32_t hold_ms;    /* how long it may hold a lock that others wait for; default 1000 */
     uint64_t disk;       /* bytes of file content one call may write; default 256 MiB */
+    uint32_t cpu_weight; /* beside other grafts, 1 to 10000, if policy_shares_cpu(); default 100 */
     uint32_t worker_min; /* kept warm; default 1 */
     uint32_t worker_max; /* default: processors online, at least 2 */
     bool fresh;          /* each call gets a new worker; default: no */

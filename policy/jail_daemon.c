@@ -85,7 +85,7 @@ static const char *policy_directory(const char *path, char out[PATH_MAX])
 
 static enum err limit_files(const struct daemon_paths *paths, struct failure *f)
 {
-    enum { OWN_MAX = 4 + JAIL_ROOT_MAX, EVERYONES = sizeof everyones / sizeof everyones[0] };
+    enum { OWN_MAX = 6 + JAIL_ROOT_MAX, EVERYONES = sizeof everyones / sizeof everyones[0] };
     struct landlock_path allowed[OWN_MAX + EVERYONES];
     char socket_at[PATH_MAX], policy_at[PATH_MAX];
     size_t n = 0;
@@ -95,6 +95,10 @@ static enum err limit_files(const struct daemon_paths *paths, struct failure *f)
     allowed[n++] =
         (struct landlock_path){ directory_of(paths->socket, socket_at), LANDLOCK_MAKE_SOCK | LANDLOCK_REMOVE_FILE };
     allowed[n++] = (struct landlock_path){ policy_directory(paths->policy, policy_at), READ };
+    if (paths->groups != NULL)
+        allowed[n++] = (struct landlock_path){ paths->groups, READ | LANDLOCK_REMOVE_DIR };
+    if (paths->graft_groups != NULL)
+        allowed[n++] = (struct landlock_path){ paths->graft_groups, READ | LANDLOCK_WRITE_FILE | LANDLOCK_MAKE_DIR };
     for (size_t i = 0; i < paths->root_count && i < JAIL_ROOT_MAX; i++)
         allowed[n++] = (struct landlock_path){ paths->roots[i], WRITE };
     memcpy(&allowed[n], everyones, sizeof everyones);

@@ -21,6 +21,8 @@ struct daemon_paths {
     const char *socket; /* its directory: sockets are made and removed there */
     const char *roots[JAIL_ROOT_MAX]; /* of grafts' files: read and written, with all below */
     size_t root_count;
+    const char *groups;       /* OWN of cgroup.h, where groups are removed; NULL: none */
+    const char *graft_groups; /* the group below it where they are made and written, too; NULL: none */
     const char *policy; /* its directory is read, for a file is replaced rather than written; NULL: none */
 };
 

@@ -38,6 +38,9 @@ const struct layer_row layer_rows[LAYER_COUNT] = {
                          HINT_KERNEL("5.13") ", and landlock among the kernel's lsm=" },
     [LAYER_MDWE] = { "mdwe", NEED_IF_THERE, "no memory is written and then run", HINT_KERNEL("6.3") },
     [LAYER_MSEAL] = { "mseal", NEED_IF_THERE, "code and constants cannot be mapped away or over", HINT_KERNEL("6.10") },
+    [LAYER_CGROUP] = { "cgroup", NEED_IF_THERE, "each graft has a share of the CPU of its own",
+                       "only a `limit cpu-weight` needs it: under systemd Delegate=cpu; else give graftd's user the "
+                       "control group that it is started in" },
 };
 
 bool layer_may_lack(const struct layer_rules *rules, enum layer l, layer_set stands)

@@ -29,6 +29,7 @@ enum layer {
     LAYER_LANDLOCK,
     LAYER_MDWE,
     LAYER_MSEAL,
+    LAYER_CGROUP, /* not of the jail: graftd's own, if policy_shares_cpu(); see cgroup.h */
     LAYER_COUNT,
     LAYER_NONE = LAYER_COUNT, /* of what is no layer */
 };

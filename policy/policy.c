@@ -6,6 +6,7 @@
 #include "policy/policy.h"
 
 #include "lib/check.h"
+#include "policy/cgroup.h"
 #include "policy/policy_impl.h"
 
 #include <stdio.h>
@@ -23,6 +24,7 @@ const struct quantity item_quantities[ITEM_COUNT] = {
     [ITEM_RETRIES] = { "limit", "retries", UNIT_COUNT, 0, 100, 10 },
     [ITEM_HOLD] = { "limit", "hold", UNIT_DURATION, 1, HOUR, SECOND },
     [ITEM_DISK] = { "limit", "disk", UNIT_SIZE, 1, 1024ull * GIB, 256 * MIB },
+    [ITEM_CPU_WEIGHT] = { "limit", "cpu-weight", UNIT_COUNT, 1, CGROUP_WEIGHT_MAX, CGROUP_WEIGHT_STANDARD },
     [ITEM_WORKER_MIN] = { "workers", "min", UNIT_COUNT, 0, 64, 1 },
     [ITEM_WORKER_MAX] = { "workers", "max", UNIT_COUNT, 1, 64, 0 },
     [ITEM_WORKER_FRESH] = { "worker", "fresh", UNIT_OCCASION, 0, 1, 0 },
@@ -160,6 +162,7 @@ gid_t policy_socket_group(const struct policy *p) { return p->socket_group; }
 const struct layer_rules *policy_layers(const struct policy *p) { return &p->layers; }
 bool policy_daemon_walled(const struct policy *p) { return !p->daemon_open; }
 const char *policy_backup(const struct policy *p) { return p->backup; }
+bool policy_shares_cpu(const struct policy *p) { return p->shares_cpu; }
 const struct policy_limits *policy_limits(const struct policy *p) { return &p->limits; }
 size_t policy_root_count(const struct policy *p) { return p->root_count; }
 

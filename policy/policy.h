@@ -82,6 +82,9 @@ gid_t policy_socket_group(const struct policy *p);    /* (gid_t)-1: leave it */
 const struct layer_rules *policy_layers(const struct policy *p); /* `sandbox degraded`, `require`, `allow-missing` */
 bool policy_daemon_walled(const struct policy *p);               /* unless `sandbox daemon off` */
 const char *policy_backup(const struct policy *p);               /* `backup "/dir"`: backups are written there alone */
+/* Whether grafts have shares of the CPU, by control groups: if there is a `limit cpu-weight` anywhere, or `sandbox require
+ * cgroup`. They cost each call something, so it is not done unasked. */
+bool policy_shares_cpu(const struct policy *p);
 
 /* Bounds of the whole daemon, `limit …` at the top level; each has a documented default. */
 struct policy_limits {
@@ -159,6 +162,7 @@ enum item {
     ITEM_RETRIES,
     ITEM_HOLD, /* ms */
     ITEM_DISK, /* bytes of file content */
+    ITEM_CPU_WEIGHT,
     ITEM_WORKER_MIN,
     ITEM_WORKER_MAX,
     ITEM_WORKER_FRESH, /* 1: each call gets a new worker */

@@ -73,6 +73,7 @@ struct policy {
     enum durability durability;
     struct layer_rules layers;
     bool daemon_open; /* `sandbox daemon off` */
+    bool shares_cpu;  /* see policy_shares_cpu() */
     struct place data_place, socket_place, backup_place, durability_place, sandbox_place, daemon_place;
     struct setting settings[DAEMON_ITEM_COUNT];
     struct policy_limits limits; /* the same, for those who ask */

@@ -61,6 +61,15 @@ void policy_limits_fill(struct policy *p)
     };
 }
 
+static bool asks_for_shares(const struct policy *p)
+{
+    bool weighs = p->standard.settings[ITEM_CPU_WEIGHT].place.line != 0;
+
+    for (size_t i = 0; i < p->graft_count && !weighs; i++)
+        weighs = p->grafts[i].settings[ITEM_CPU_WEIGHT].place.line != 0;
+    return weighs || (p->layers.required & layer_bit(LAYER_CGROUP)) != 0;
+}
+
 static void policy_complete(struct policy *p)
 {
     struct setting *min = &p->standard.settings[ITEM_WORKER_MIN], *max = &p->standard.settings[ITEM_WORKER_MAX];
@@ -70,6 +79,7 @@ static void policy_complete(struct policy *p)
     if (max->place.line == 0)
         max->value = worker_max_standard() > min->value ? worker_max_standard() : min->value;
     policy_limits_fill(p);
+    p->shares_cpu = asks_for_shares(p);
 }
 
 /* ---- files ---- */

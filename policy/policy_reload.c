@@ -39,6 +39,12 @@ static bool sandbox_differs(const struct policy *a, const struct policy *b)
            a->layers.may_lack != b->layers.may_lack || a->daemon_open != b->daemon_open;
 }
 
+/* By weights; by `sandbox require` it is one of the sandbox's. */
+static bool shares_differ(const struct policy *a, const struct policy *b)
+{
+    return a->shares_cpu != b->shares_cpu && ((a->layers.required ^ b->layers.required) & layer_bit(LAYER_CGROUP)) == 0;
+}
+
 static enum err add_name(struct buf *out, bool differs, const char *first, const char *second)
 {
     if (!differs)
@@ -60,6 +66,8 @@ static enum err add_names(const struct policy *a, const struct policy *b, struct
         err = add_name(out, text_differs(a->backup, b->backup), "backup", "");
     if (err == OK)
         err = add_name(out, roots_differ(a, b), "root", "");
+    if (err == OK)
+        err = add_name(out, shares_differ(a, b), "limit", "cpu-weight");
     for (size_t i = 0; i < DAEMON_ITEM_COUNT && err == OK; i++)
         err = add_name(out, !at_once[i] && a->settings[i].value != b->settings[i].value, daemon_quantities[i].directive,
                        daemon_quantities[i].word);
@@ -98,6 +106,7 @@ static void carry(struct policy *a, struct policy *b)
     b->durability = a->durability;
     b->layers = a->layers;
     b->daemon_open = a->daemon_open;
+    b->shares_cpu = a->shares_cpu;
     for (size_t i = 0; i < DAEMON_ITEM_COUNT; i++)
         if (!at_once[i])
             b->settings[i].value = a->settings[i].value;

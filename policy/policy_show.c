@@ -76,9 +76,9 @@ enum err policy_rules_show(const struct policy_rules *rules, const char *indent,
     return err;
 }
 
-/* One line for each directive: the table has its items side by side. */
+/* skipped: an item that is not shown, or count. One line for each directive: the table has its items side by side. */
 static enum err show_settings(const struct quantity *table, const struct setting *settings, size_t count,
-                              const char *indent, bool all, struct buf *out)
+                              size_t skipped, const char *indent, bool all, struct buf *out)
 {
     const char *open = NULL; /* the directive whose line is being written */
     char text[QUANTITY_TEXT_MAX];
@@ -86,7 +86,7 @@ static enum err show_settings(const struct quantity *table, const struct setting
 
     for (size_t i = 0; i < count && err == OK; i++) {
         const struct quantity *q = &table[i];
-        if (!all && settings[i].place.line == 0)
+        if (i == skipped || (!all && settings[i].place.line == 0))
             continue;
         if (open == NULL || strcmp(open, q->directive) != 0)
             err = buf_addf(out, "%s%s%s", open == NULL ? "" : "\n", indent, q->directive);
@@ -117,14 +117,17 @@ static enum err show_block_begin(struct place place, struct buf *out)
     return place.line == 0 ? buf_add(out, "\n", 1) : show_place(place, out);
 }
 
-static enum err show_graft(const struct graft_block *b, const char *name, bool all, struct buf *out)
+/* A weight that is read is one that is asked for: it is shown where weights are in force. */
+static enum err show_graft(const struct policy *p, const struct graft_block *b, bool all, struct buf *out)
 {
+    const char *name = b == &p->standard ? "default" : b->name;
+    size_t skipped = p->shares_cpu ? ITEM_COUNT : ITEM_CPU_WEIGHT;
     enum err err = buf_addf(out, "graft %s", name);
 
     if (err == OK)
         err = show_block_begin(b->place, out);
     if (err == OK)
-        err = show_settings(item_quantities, b->settings, ITEM_COUNT, "    ", all, out);
+        err = show_settings(item_quantities, b->settings, ITEM_COUNT, skipped, "    ", all, out);
     if (err == OK)
         err = policy_rules_show(&b->rules, "    ", out);
     return err == OK ? show_block_end(out) : err;
@@ -175,7 +178,9 @@ static enum err show_daemon(const struct policy *p, struct buf *out)
     if (err == OK)
         err = buf_addf(out, "durability %s\nsandbox degraded %s\n", durability_name(p->durability),
                        p->layers.degraded ? "allow" : "refuse");
-    return err == OK ? show_settings(daemon_quantities, p->settings, DAEMON_ITEM_COUNT, "", true, out) : err;
+    if (err != OK)
+        return err;
+    return show_settings(daemon_quantities, p->settings, DAEMON_ITEM_COUNT, DAEMON_ITEM_COUNT, "", true, out);
 }
 
 static enum err show_root(const struct policy_root *r, struct buf *out)
@@ -196,9 +201,9 @@ enum err policy_show(const struct policy *p, struct buf *out)
     for (size_t i = 0; i < p->root_count && err == OK; i++)
         err = show_root(&p->roots[i], out);
     if (err == OK)
-        err = show_graft(&p->standard, "default", true, out);
+        err = show_graft(p, &p->standard, true, out);
     for (size_t i = 0; i < p->graft_count && err == OK; i++)
-        err = show_graft(&p->grafts[i], p->grafts[i].name, false, out);
+        err = show_graft(p, &p->grafts[i], false, out);
     for (size_t i = 0; i < p->caller_count && err == OK; i++)
         err = show_caller(&p->callers[i], out);
     return err;

@@ -22,7 +22,7 @@ if grep -q 'daemon=none' "$dir/log"; then skip "this graftd is instrumented"; fi
 claim "after its start graftd has given up privileges and system calls, in every thread"
 each 'NoNewPrivs:	1'
 each 'Seccomp:	2'
-grep -q 'daemon=nnp,seccomp)' "$dir/log" || fail "$(cat "$dir/log")"
+grep -q 'daemon=nnp,seccomp cgroup=' "$dir/log" || fail "$(cat "$dir/log")"
 work
 
 claim "without \`backup\` in the policy a backup goes wherever the administrator says"

@@ -41,6 +41,12 @@ struct port_process {
     struct graft_sim graft;
 };
 
+struct port_group {
+    void (*done)(void *owner);
+    void *owner;
+    bool told;
+};
+
 static int64_t now_ms(struct port *p) { return simulated(p)->now_ms; }
 
 static int64_t wall_us(struct port *p) { return FIRST_WALL_S * INT64_C(1000000) + simulated(p)->now_ms * 1000; }
@@ -186,9 +192,48 @@ static void process_end(struct port_process *p) { process_dies(p, CLD_EXITED, 0)
 static uint64_t process_cpu_us(struct port_process *p) { return p->cpu_us; }
 
 /* Time in this world is not shared. */
-static void process_slow(struct port_process *p) { (void)p; }
+static void process_slow(struct port_process *p, struct port_group *group)
+{
+    (void)p;
+    (void)group;
+}
 
 static pid_t process_pid(struct port_process *p) { return p->pid; }
+
+static void group_waits(void *group) { (void)group; }
+
+static void group_told(void *group)
+{
+    struct port_group *g = group;
+
+    g->told = true;
+    g->done(g->owner);
+}
+
+/* Some grafts have none. The others have no share, either, but with the time that it takes to have one. */
+static struct port_group *group_new(struct port *port, struct port_process *template, const char *name, uint32_t weight,
+                                    void (*done)(void *owner), void *owner)
+{
+    struct port_group *g = chance_one_in(simulated(port)->chance, 2) ? NULL : calloc(1, sizeof *g);
+
+    (void)name;
+    CHECK(template->kind == TEMPLATE);
+    CHECK(weight > 0);
+    if (g == NULL)
+        return NULL;
+    *g = (struct port_group){ .done = done, .owner = owner };
+    if (work_queue(port, group_waits, group_told, g) == OK)
+        return g;
+    free(g);
+    return NULL;
+}
+
+static void group_free(struct port_group **g)
+{
+    CHECK(*g == NULL || (*g)->told);
+    free(*g);
+    *g = NULL;
+}
 
 /* ---- events ---- */
 
@@ -405,6 +450,8 @@ static const struct port_ops ops = {
     .process_end = process_end,
     .process_cpu_us = process_cpu_us,
     .process_slow = process_slow,
+    .group_new = group_new,
+    .group_free = group_free,
     .process_pid = process_pid,
     .stream_open = stream_open,
     .stream_in = stream_in,

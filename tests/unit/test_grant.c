@@ -23,8 +23,8 @@ static const char text[] = "graft default {\n"
                            "    allow emit \"bank.*\"; allow timer \"bank.tick\"\n"
                            "}\n";
 
-/* The grant of a graft; its policy is gone already. */
-static struct grant *grant_of(const char *graft)
+/* The grant of a graft by that policy, which is gone already. */
+static struct grant *grant_by(const char *policy, const char *graft)
 {
     struct policy *p = NULL;
     struct manifest m = { 0 };
@@ -32,13 +32,15 @@ static struct grant *grant_of(const char *graft)
     struct buf errors;
 
     buf_init(&errors, 1 << 16);
-    assert_int_equal(policy_parse("t.scfg", bytes_str(text), 1, &p, &errors), OK);
+    assert_int_equal(policy_parse("t.scfg", bytes_str(policy), 1, &p, &errors), OK);
     buf_fini(&errors);
     strcpy(m.name, graft);
     assert_int_equal(grant_new(p, &m, &g), OK);
     policy_free(&p);
     return g;
 }
+
+static struct grant *grant_of(const char *graft) { return grant_by(text, graft); }
 
 static void expect(const struct grant *g, enum grant_right right, const char *key, bool allowed, const char *rule)
 {
@@ -142,6 +144,28 @@ static void shows_each_line_with_its_place(void **state)
     grant_free(&g);
 }
 
+static void shows_a_weight_if_any_graft_has_one(void **state)
+{
+    static const char *const rows[][2] = {
+        { "bank", "limit cpu-weight 30  # t.scfg:1:20\n" },
+        { "shop", "limit cpu-weight 100  # built in\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct grant *g = grant_by("graft bank { limit cpu-weight 30 }", rows[i][0]);
+        struct buf out;
+
+        assert_int_equal(grant_limits(g)->cpu_weight, i == 0 ? 30 : 100);
+        buf_init(&out, 4096);
+        assert_int_equal(grant_show(g, &out), OK);
+        assert_int_equal(buf_add_u8(&out, 0), OK);
+        assert_non_null(strstr((char *)out.data, rows[i][1]));
+        buf_fini(&out);
+        grant_free(&g);
+    }
+}
+
 static void rights_have_names(void **state)
 {
     (void)state;
@@ -160,6 +184,7 @@ int main(void)
         cmocka_unit_test(own_rules_stand_alone),
         cmocka_unit_test(without_an_own_block_default_holds),
         cmocka_unit_test(shows_each_line_with_its_place),
+        cmocka_unit_test(shows_a_weight_if_any_graft_has_one),
         cmocka_unit_test(rights_have_names),
     };
 

@@ -114,6 +114,27 @@ static void the_walls_are_what_the_policy_says(void **state)
     policy_free(&p);
 }
 
+static void expect_shares(const char *text, bool expected)
+{
+    struct policy *p = parse(text);
+
+    if (policy_shares_cpu(p) != expected)
+        fail_msg("shares are %s by \"%s\"", expected ? "not asked for" : "asked for", text);
+    policy_free(&p);
+}
+
+/* They cost each call something: not unasked. */
+static void shares_of_the_cpu_are_asked_for_by_a_weight(void **state)
+{
+    (void)state;
+    expect_shares("", false);
+    expect_shares("graft default { limit cpu 1s }; graft g { workers max 3 }; sandbox require mdwe", false);
+    expect_shares("sandbox degraded allow; sandbox allow-missing cgroup", false);
+    expect_shares("graft default { limit cpu-weight 100 }", true);
+    expect_shares("graft a { }; graft g { limit wall 1s cpu-weight 100 }", true);
+    expect_shares("sandbox require mdwe cgroup", true);
+}
+
 static void expect_item(const char *text, enum item item, uint64_t value)
 {
     struct policy *p = parse(text);
@@ -162,10 +183,15 @@ static void amounts_end_at_their_ranges(void **state)
     expect_item("graft g { limit effects 1000000000 }", ITEM_EFFECTS, 1000000000);
     expect_item("graft g { limit disk 1 }", ITEM_DISK, 1);
     expect_item("graft g { limit disk 1024G }", ITEM_DISK, 1ull << 40);
+    expect_item("graft g { limit cpu-weight 1 }", ITEM_CPU_WEIGHT, 1);
+    expect_item("graft g { limit cpu-weight 10000 cpu 1s }", ITEM_CPU_WEIGHT, 10000);
+    expect_item("graft g { limit cpu 1s }", ITEM_CPU_WEIGHT, 100);
     expect_item("graft g { workers min 0 max 1 }", ITEM_WORKER_MIN, 0);
     expect_item("graft g { workers max 64 }", ITEM_WORKER_MAX, 64);
     expect_error("graft g { limit cpu 0ms }", "limit cpu 0ms is out of range; it can be 1ms to 1h");
     expect_error("graft g { limit cpu 3600001ms }", "limit cpu 3600001ms is out of range; it can be 1ms to 1h");
+    expect_error("graft g { limit cpu-weight 0 }", "limit cpu-weight 0 is out of range; it can be 1 to 10000");
+    expect_error("graft g { limit cpu-weight 10001 }", "limit cpu-weight 10001 is out of range; it can be 1 to 10000");
     expect_error("graft g { limit wall 25h }", "limit wall 25h is out of range; it can be 1ms to 24h");
     expect_error("graft g { limit memory 65535 }", "limit memory 65535 is out of range; it can be 64K to 16G");
     expect_error("graft g { limit memory 17179869185 }",
@@ -319,6 +345,7 @@ int main(void)
         cmocka_unit_test(settings_have_standards),
         cmocka_unit_test(settings_are_read),
         cmocka_unit_test(the_walls_are_what_the_policy_says),
+        cmocka_unit_test(shares_of_the_cpu_are_asked_for_by_a_weight),
         cmocka_unit_test(roots_are_read_in_order),
         cmocka_unit_test(amounts_end_at_their_ranges),
         cmocka_unit_test(amounts_need_their_units),

@@ -66,6 +66,34 @@ static void what_it_shows_is_the_same_policy(void **state)
     free(second);
 }
 
+/* The text of a policy without weights has none, or whoever used it would ask for shares of the CPU. */
+static void weights_are_shown_where_they_count(void **state)
+{
+    static const struct {
+        const char *text, *shown;
+    } rows[] = {
+        { "graft g { limit wall 2s }", NULL },
+        { "graft g { limit wall 2s cpu-weight 7 }", "    limit wall 2s cpu-weight 7\n" },
+        { "graft g { limit wall 2s cpu-weight 7 }", "disk 256M cpu-weight 100\n" },
+        { "graft default { limit cpu-weight 100 }", "disk 256M cpu-weight 100\n" },
+        { "sandbox require cgroup", "disk 256M cpu-weight 100\n" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct policy *p = parse(rows[i].text), *again;
+        char *text = show(p);
+
+        if (rows[i].shown == NULL ? strstr(text, "cpu-weight") != NULL : strstr(text, rows[i].shown) == NULL)
+            fail_msg("\"%s\" shows itself as %s", rows[i].text, text);
+        again = parse(text);
+        assert_int_equal(policy_shares_cpu(again), policy_shares_cpu(p));
+        policy_free(&again);
+        policy_free(&p);
+        free(text);
+    }
+}
+
 static void the_built_in_policy_shows_itself(void **state)
 {
     struct policy *p = NULL;
@@ -75,6 +103,7 @@ static void the_built_in_policy_shows_itself(void **state)
     (void)state;
     buf_init(&out, TEXT_MAX);
     assert_int_equal(policy_load(NULL, OWNER, &p, &out), OK);
+    assert_false(policy_shares_cpu(p));
     assert_int_equal(policy_show(p, &out), OK);
     text = text_of(&out);
     assert_non_null(
@@ -105,6 +134,7 @@ static void the_example_loads(void **state)
     buf_init(&errors, TEXT_MAX);
     assert_int_equal(policy_load(path, OWNER, &p, &errors), OK);
     buf_fini(&errors);
+    assert_false(policy_shares_cpu(p));
     text = show(p);
     assert_non_null(strstr(text, "history keep 7d size 4G\n"));
     assert_non_null(strstr(text, "    deny write kv \"acct:frozen:*\"\n"));
@@ -116,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_it_shows_is_the_same_policy),
+        cmocka_unit_test(weights_are_shown_where_they_count),
         cmocka_unit_test(the_built_in_policy_shows_itself),
         cmocka_unit_test(the_example_loads),
     };

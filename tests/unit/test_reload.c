@@ -401,6 +401,45 @@ static void what_only_a_start_can_change_stays_and_is_named(void **state)
     policy_free(&p);
 }
 
+static void expect_weight_shown(const struct policy *p, bool expected)
+{
+    struct buf out;
+
+    buf_init(&out, TEXT_MAX);
+    assert_int_equal(policy_show(p, &out), OK);
+    assert_int_equal(strstr(text_of(&out), "cpu-weight") != NULL, expected);
+    buf_fini(&out);
+}
+
+/* The groups are made at a start. From one weight to another is a limit like all. */
+static void the_first_weight_and_the_last_take_a_start(void **state)
+{
+    struct policy *p = parse("old", "");
+
+    (void)state;
+    expect_replaced(p, "graft g { limit cpu-weight 200 }", "limit cpu-weight");
+    assert_false(policy_shares_cpu(p));
+    expect_weight_shown(p, false);
+    expect_replaced(p, "graft g { limit cpu-weight 300 }", "limit cpu-weight");
+    expect_replaced(p, "sandbox require cgroup", "sandbox");
+    assert_false(policy_shares_cpu(p));
+    expect_replaced(p, "", "");
+    policy_free(&p);
+    p = parse("old", "graft g { limit cpu-weight 200 }");
+    expect_replaced(p, "graft default { limit cpu-weight 300 }", "");
+    assert_true(policy_shares_cpu(p));
+    expect_replaced(p, "", "limit cpu-weight");
+    assert_true(policy_shares_cpu(p));
+    expect_weight_shown(p, true);
+    policy_free(&p);
+    p = parse("old", "sandbox require cgroup");
+    expect_replaced(p, "sandbox require cgroup; graft g { limit cpu-weight 200 }", "");
+    expect_replaced(p, "graft g { limit cpu-weight 200 }", "sandbox");
+    expect_replaced(p, "", "sandbox");
+    assert_true(policy_shares_cpu(p));
+    policy_free(&p);
+}
+
 static void names_that_do_not_fit_change_nothing(void **state)
 {
     struct policy *p = parse("old", "caller any { allow info }"), *by = parse("new", "data /b");
@@ -428,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_include_stays_below_its_file, enter, leave),
         cmocka_unit_test(rules_and_what_is_read_per_use_change_at_once),
         cmocka_unit_test(what_only_a_start_can_change_stays_and_is_named),
+        cmocka_unit_test(the_first_weight_and_the_last_take_a_start),
         cmocka_unit_test(names_that_do_not_fit_change_nothing),
     };
 
