@@ -39,12 +39,16 @@ struct account *account_enter(struct core *core, uid_t uid, char text[ACCOUNT_TE
     struct account *a = find(core, uid);
 
     if (core->client_count >= limits->client_max)
-        snprintf(text, ACCOUNT_TEXT_MAX, "max number of clients reached: %zu are connected (limit clients %" PRIu64 ")",
-                 core->client_count, limits->client_max);
-    else if (a != NULL && a->places >= limits->client_user_max)
         snprintf(text, ACCOUNT_TEXT_MAX,
-                 "max number of clients reached: user %u has %zu connected (limit clients-per-user %" PRIu64 ")",
-                 (unsigned)uid, a->places, limits->client_user_max);
+                 "%zu connections are open, and no more may be: close some, or raise `limit clients` in the policy. "
+                 "limit=clients allowed=%" PRIu64 " used=%zu",
+                 core->client_count, limits->client_max, core->client_count);
+    else if (a != NULL && a->places >= limits->client_user_max)
+        snprintf(
+            text, ACCOUNT_TEXT_MAX,
+            "user %u has %zu connections open, and may have no more: close some, or raise `limit clients-per-user` "
+            "in the policy. limit=clients-per-user allowed=%" PRIu64 " used=%zu",
+            (unsigned)uid, a->places, limits->client_user_max, a->places);
     else if ((a = find_or_make(core, uid)) == NULL)
         snprintf(text, ACCOUNT_TEXT_MAX, "no memory for another client");
     else {

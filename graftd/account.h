@@ -14,7 +14,7 @@ enum {
     ACCOUNT_SMALL = 256 * 1024,           /* bytes that a connection may hold in any case */
     ACCOUNT_USER_MAX = 256 * 1024 * 1024, /* bytes of all connections of one user … */
     ACCOUNT_ALL_MAX = 512 * 1024 * 1024,  /* … and of everybody, beyond which nobody's grows past the small amount */
-    ACCOUNT_TEXT_MAX = 128,               /* of a sentence */
+    ACCOUNT_TEXT_MAX = 256,               /* of a sentence */
 };
 
 struct account; /* of one uid; lives while it has a place */

@@ -1,6 +1,7 @@
 /* See call.h for the states, and call_impl.h for what is where. */
 #include "graftd/call_impl.h"
 
+#include "graftd/timer.h"
 #include "lib/value.h"
 #include "lib/wire.h"
 
@@ -101,7 +102,7 @@ static void call_again(struct call *c)
     buf_clear(&c->child_answer);
     c->host.facts[0] = '\0';
     c->host.memory_refused = false;
-    c->host.disk_used = c->host.timers_armed = 0;
+    c->host.disk_used = 0;
     c->host.timer[0] = '\0';
     c->fetched = 0;
     c->children_cpu_us = 0;
@@ -118,6 +119,7 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
     struct failure told = { 0 };
 
     c->own.txn = NULL;
+    timers_settle(c->core->timers, c->state == COMMITTING && why->err == OK, &c->own.places);
     if (c->retrying) {
         call_again(c);
         return;
@@ -160,6 +162,8 @@ static void call_roll_back(struct call *c)
 
     if (err == ERR_WAIT)
         return;
+    if (err == OK)
+        timers_give_back(c->core->timers, txn_effect_count(c->hold->txn), &c->hold->places);
     call_tell_end(c, &c->why);
     hold_leave(c->hold,
                &c->frame); /* if it could not be taken back, the transaction is doomed: its holder will meet that */
@@ -340,6 +344,7 @@ static enum err call_enter_txn(struct call *c)
     }
     c->txn_id = c->hold->id;
     c->host.txn = c->hold->txn;
+    c->host.places = &c->hold->places;
     return OK;
 }
 
@@ -432,7 +437,8 @@ static void call_warm(void *owner)
 /* A call of its own waits for its keys before it takes a worker, which others can use meanwhile. */
 static bool call_is_cold(struct call *c)
 {
-    return c->request.hold == NULL && txn_warm_up(c->core->txns, c->request.keys, c->request.key_count, call_warm, c, &c->warmup);
+    return c->request.hold == NULL &&
+           txn_warm_up(c->core->txns, c->request.keys, c->request.key_count, call_warm, c, &c->warmup);
 }
 
 static void deadline_due(void *owner) { call_watch_deadlines(owner); }

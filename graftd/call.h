@@ -48,7 +48,8 @@ struct call_request {
                             Borrowed. done() with ERR_ABSENT: it was not armed any more */
     uint64_t asked_by;   /* for the history: the transaction that it was asked for in; 0: none */
     uint64_t timeout_ms;             /* 0: the grant's limits alone */
-    struct call *after; /* the one before it of the same connection, which is not decided; NULL: none. With a transaction
+    struct call
+        *after; /* the one before it of the same connection, which is not decided; NULL: none. With a transaction
                            of its own alone */
     const struct bytes *keys, *args; /* borrowed until done() */
     size_t key_count, arg_count;

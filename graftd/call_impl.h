@@ -60,8 +60,8 @@ struct call {
     size_t fetched;
     bool timer_taken; /* the timer that asked for it is deleted */
     struct call *after, *follower; /* of the same connection, see call_order.c; NULL: none */
-    struct txn_warmup *warmup; /* its declared keys are being read, before it takes a worker; NULL: not now */
-    bool queued; /* it waits, or waited last, for that or for a worker */
+    struct txn_warmup *warmup;     /* its declared keys are being read, before it takes a worker; NULL: not now */
+    bool queued;                   /* it waits, or waited last, for that or for a worker */
     struct call *child;       /* the nested call that the worker waits for */
     struct bytes *child_args; /* owned; the bytes lie in the message that is held */
     bool child_ended, starting_child;
@@ -80,11 +80,11 @@ void call_head(struct call *c);   /* its worker is its own now: the wall limit o
 void call_unsend(struct call *c); /* it was sent behind another, or was to be, and has no worker any more: from the beginning */
 uint64_t call_measure(struct call *c); /* CPU time so far, nested calls included, microseconds */
 
-void call_queue(struct call *c);  /* QUEUED: for a worker, unless another goes before it */
+void call_queue(struct call *c); /* QUEUED: for a worker, unless another goes before it */
 
 /* call_order.c */
 bool call_may_follow(const struct call_request *request); /* its request->after */
-void call_join_order(struct call *c);                      /* behind that one */
+void call_join_order(struct call *c);                     /* behind that one */
 /* Into the worker of the one before it. False: not now, or there is none. */
 bool call_follow(struct call *c);
 /* It is decided, or never will be: the one after it goes on. */
@@ -98,7 +98,7 @@ void call_fetch(struct call *c);
 /* call_run.c */
 bool call_heard(struct seat *seat, uint8_t number, struct bytes body); /* see seat_events */
 void call_lost_worker(struct seat *seat, const char *why, bool outside);
-bool call_run(struct call *c);  /* RUNNING, from now on. False: its time is up already, and it has ended */
+bool call_run(struct call *c); /* RUNNING, from now on. False: its time is up already, and it has ended */
 void call_watch_deadlines(struct call *c);
 
 /* call_nest.c */

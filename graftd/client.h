@@ -32,7 +32,7 @@ enum {
     CLIENT_UNSENT_MAX = 1024 * 1024,    /* replies waiting to be read, before the next request is looked at */
     CLIENT_OUT_MAX = 256 * 1024 * 1024, /* bytes of replies; past it the client is closed */
     CLIENT_NAME_MAX = 64,
-    CLIENT_REFUSAL_MAX = 128, /* bytes of a sentence */
+    CLIENT_REFUSAL_MAX = 256, /* bytes of a sentence */
 };
 
 /* One request, from its parsing to its reply. Belongs to its client, and to itself once the client is gone. */

@@ -54,7 +54,9 @@ static enum err call_tried(void *owner, struct bytes reply, const struct txn *t)
     return err == OK ? history_add_effects_of(r, t) : err;
 }
 
-static const struct call_events call_events = { .sent = call_sent, .decided = call_decided, .tried = call_tried, .done = call_done };
+static const struct call_events call_events = {
+    .sent = call_sent, .decided = call_decided, .tried = call_tried, .done = call_done
+};
 
 static void call_lost(struct request *r)
 {
@@ -180,6 +182,8 @@ void command_call(struct request *r)
         return;
     if (call.token.len == 0)
         begin(r, &call);
+    else if (request_before(r) != NULL)
+        request_park(r); /* before its token is asked for: it follows nobody */
     else if (check_options(&call, &why) != OK)
         request_fail(r, &why);
     else

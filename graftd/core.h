@@ -22,7 +22,7 @@ struct request;
 struct core {
     struct port *port;
     const struct policy *policy;
-    struct store *store;
+    struct store *store; /* NULL, with txns, while a graftd that takes over has it: no client and no call is there then */
     struct txn_manager *txns;
     struct super *super;
     struct registry *registry;

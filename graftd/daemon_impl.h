@@ -18,6 +18,7 @@
 #include "graftd/super.h"
 
 struct cgroup;
+struct handover;
 struct listener;
 
 struct daemon {
@@ -29,7 +30,8 @@ struct daemon {
     struct objects objects;
     struct cgroup *cgroup; /* owned; NULL: none */
     struct inherited inherited;
-    int life[2]; /* given away: [0]; [1] is kept to the end, which is how the other side learns of it */
+    struct handover *handover; /* owned; NULL: nobody takes over */
+    bool ending;               /* whoever takes over */
     struct listener *listener;
     struct port_timer *lock_timer;
     struct drain drain;
@@ -40,6 +42,8 @@ struct daemon {
 /* All but grafts and socket: these follow when the zygote is ready. */
 enum err daemon_open(struct daemon *d, struct failure *why);
 void daemon_close(struct daemon *d); /* also what is half open */
+/* Store and transactions alone: once more when a takeover has failed. */
+enum err daemon_open_store(struct daemon *d, struct failure *why);
 
 /* daemon_run.c */
 /* Ticks, timers and signals come here from now on; it has its port. ERR_NOMEM. */
@@ -50,9 +54,12 @@ void daemon_drain(struct core *core); /* begins the end; harmless when it has be
 void daemon_complain(struct daemon *d, const struct failure *why);
 
 /* daemon_takeover.c */
-/* The socket from systemd, or with --takeover from the one that runs, which has ended when this returns. */
+/* The socket from systemd, or with --takeover from the one that runs, which has closed its store when this returns. */
 enum err daemon_take_over(struct daemon *d, struct failure *why);
 /* Who takes over gets the socket as it is, with everybody who waits in its queue. Answers r; then follows the drain. */
 enum err daemon_hand_over(struct core *core, struct request *r, struct failure *why);
+/* The drain is over: leaves, or gives the store away first and waits until the other one serves, or is gone. */
+void daemon_drained(struct daemon *d);
+void daemon_wait_no_more(struct daemon *d); /* for that: it ends */
 
 #endif

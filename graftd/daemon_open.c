@@ -3,6 +3,7 @@
 
 #include "graftd/audit.h"
 #include "graftd/event.h"
+#include "graftd/handover.h"
 #include "graftd/listen.h"
 #include "graftd/port_uv.h"
 #include "graftd/registry.h"
@@ -34,7 +35,7 @@ static enum err open_data(struct daemon *d, struct failure *why)
     return paths_open_data(&d->paths, &d->data_fd, why);
 }
 
-/* Named for the data directory, which one graftd has at a time. */
+/* Named for the data directory, and for the process: one that takes over begins while the other's workers are there. */
 static enum err open_cgroup(struct daemon *d, struct failure *why)
 {
     struct failure lack = { 0 };
@@ -46,7 +47,7 @@ static enum err open_cgroup(struct daemon *d, struct failure *why)
         return OK;
     if (fstat(d->data_fd, &st) != 0)
         return fail(why, ERR_STORAGE, "cannot look at the data directory %s: %s", d->paths.data, strerror(errno));
-    snprintf(id, sizeof id, "%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    snprintf(id, sizeof id, "%jx-%jx-%d", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, (int)getpid());
     if (cgroup_open(NULL, id, &d->cgroup, &lack) == OK) {
         d->core.cgroup = cgroup_version(d->cgroup) == 2 ? "v2" : "v1";
         return OK;
@@ -131,7 +132,7 @@ static size_t list_roots(const struct policy *p, struct file_root roots[FILE_ROO
     return n;
 }
 
-static enum err open_store(struct daemon *d, struct failure *why)
+static enum err open_engine(struct daemon *d, struct failure *why)
 {
     static const int synchronous[] = { [DURABILITY_FULL] = 2, [DURABILITY_NORMAL] = 1, [DURABILITY_OFF] = 0 };
     const struct policy_limits *limits = policy_limits(d->policy);
@@ -182,6 +183,13 @@ static enum err open_txns(struct daemon *d, struct failure *why)
     return txn_manager_new(&options, &d->core.txns, why);
 }
 
+enum err daemon_open_store(struct daemon *d, struct failure *why)
+{
+    enum err err = open_engine(d, why);
+
+    return err == OK ? open_txns(d, why) : err;
+}
+
 static enum err open_objects(struct daemon *d, struct failure *why)
 {
     return objects_open(&d->objects, d->data_fd, why);
@@ -192,9 +200,9 @@ static enum err open_objects(struct daemon *d, struct failure *why)
 enum err daemon_open(struct daemon *d, struct failure *why)
 {
     static enum err (*const steps[])(struct daemon *, struct failure *) = {
-        open_paths,  daemon_take_over, open_data,  open_cgroup, open_loop,
+        open_paths,  daemon_take_over, open_data,         open_cgroup, open_loop,
         open_zygote, /* before the wall: it needs what graftd gives up there */
-        wall_files,  open_audit,       open_store, open_txns,   open_objects,
+        wall_files,  open_audit,       daemon_open_store, open_objects,
     };
     enum err err = OK;
 
@@ -217,6 +225,7 @@ void daemon_close(struct daemon *d)
         txn_manager_free(&d->core.txns);
     if (d->core.store != NULL)
         d->core.store->ops->close(d->core.store);
+    handover_end(&d->handover);
     timers_free(&d->core.timers);
     events_free(&d->core.events);
     audit_close(&d->core.audit);

@@ -34,7 +34,8 @@ void daemon_drain(struct core *core)
         return;
     log_line(LOG_INFO, "stopping: %zu calls run", core->call_count);
     notify("STOPPING=1");
-    listen_close(&d->listener);
+    if (d->handover == NULL)
+        listen_close(&d->listener);
     drain_begin(&d->drain, d->status != 0 ? POISONED_DRAIN_MS : policy_limits(core->policy)->drain_ms);
 }
 
@@ -84,6 +85,7 @@ static void grafts_are_ready(void *owner)
     log_line(LOG_INFO, "graftd %s is ready on %s (data %s, %zu grafts, sandbox %s daemon=%s cgroup=%s)",
              PACKAGE_VERSION, listen_path(d->listener), d->paths.data, registry_count(d->core.registry),
              super_walls(d->core.super), jail_daemon_walls(), d->core.cgroup);
+    inherit_ready(&d->inherited);
     notify("READY=1");
     timers_start(d->core.timers);
 }
@@ -110,7 +112,7 @@ static void tick(void *owner)
     struct daemon *d = owner;
     int64_t now = port_now_ms(d->core.port), next;
 
-    if (d->core.txns == NULL) /* the start failed, and only the zygote is waited for */
+    if (d->core.txns == NULL) /* the start failed, and only the zygote is waited for; or somebody else has the store */
         return;
     txn_poll(d->core.txns, now);
     if (txn_manager_poisoned(d->core.txns) && d->status == 0) {
@@ -121,7 +123,8 @@ static void tick(void *owner)
     next = txn_next_deadline_ms(d->core.txns);
     if (next >= 0)
         d->core.port->ops->timer_start(d->lock_timer, next > now ? (uint64_t)(next - now) : 0);
-    drain_step(&d->drain);
+    if (drain_step(&d->drain))
+        daemon_drained(d);
 }
 
 static void lock_deadline(void *owner)
@@ -138,6 +141,7 @@ static void stop_asked(void *owner, int signum)
     struct daemon *d = owner;
 
     (void)signum;
+    daemon_wait_no_more(d);
     daemon_drain(&d->core);
 }
 

@@ -57,24 +57,34 @@ static void grafts_are_gone(void *owner)
     super_stop(d->core->super);
 }
 
-void drain_step(struct drain *d)
+bool drain_step(struct drain *d)
 {
     struct txn_stats s;
 
     if (!d->core->draining || d->leaving)
-        return;
+        return false;
     txn_stats(d->core->txns, &s);
     if (d->core->call_count > 0 || s.open > 0 || !timers_idle(d->core->timers))
-        return;
+        return false;
     if (!d->closing_clients) {
         d->closing_clients = true;
         client_close_all(d->core);
     }
-    if (d->core->client_count > 0)
-        return;
+    return d->core->client_count == 0;
+}
+
+void drain_leave(struct drain *d)
+{
     d->leaving = true;
     if (d->core->registry != NULL)
         registry_close(d->core->registry, grafts_are_gone, d);
     else
         super_stop(d->core->super);
+}
+
+void drain_take_back(struct drain *d)
+{
+    d->core->draining = d->closing_clients = d->late = false;
+    d->core->port->ops->timer_stop(d->timer);
+    timers_stored_any(d->core->timers); /* none was called meanwhile */
 }

@@ -18,6 +18,7 @@ struct hold {
     unsigned depth;             /* of who works in it now; the owner's own work is 0 */
     void (*wake)(void *worker); /* who works in it now; NULL: nobody */
     void *worker;
+    struct timer_place *places; /* of timers that it arms, see timer.h */
 };
 
 /* What the innermost work put aside when it began; given back when it ends. */

@@ -19,13 +19,13 @@ struct hostcall_context {
     const struct principal *who; /* borrowed: who made the call */
     const struct grant *grant;
     const struct policy_limits *bounds;
-    const struct timers *timers; /* all that are armed; borrowed */
+    struct timers *timers;       /* all that are armed; borrowed */
+    struct timer_place **places; /* of those that the transaction arms; borrowed */
     const char *label;           /* "bank.transfer", for the log */
     bool readonly;
     int64_t now_us;               /* what graft_now() answers, since 1970 */
     uint64_t disk_used;           /* bytes of file content that it wrote */
     char timer[TIMER_ID_MAX + 1]; /* the id of the timer that is being armed; empty: none is */
-    uint64_t timers_armed;        /* by this call */
     unsigned log_lines;
     bool memory_refused; /* the heap said no: what follows is a limit, not a crash */
     uint64_t memory_wanted, memory_used, memory_allowed;

@@ -41,16 +41,23 @@ static bool function_valid(struct bytes function)
            manifest_name_valid(bytes_of(dot + 1, function.len - head - 1));
 }
 
-/* `limit timers`, of all graftd. Those that other calls are arming just now are not counted. */
+/* A name and a place of the `limit timers`, of all graftd. Drawn once, although a message may come again and again until
+ * it is done. */
 static enum err may_arm(struct hostcall_context *h, struct failure *why)
 {
-    uint64_t used = timers_count(h->timers) + h->timers_armed + 1;
+    uint64_t max = h->bounds->timer_max, used;
+    enum err err;
 
-    if (used <= h->bounds->timer_max)
+    if (h->timer[0] != '\0')
         return OK;
-    snprintf(h->facts, sizeof h->facts, "limit=timers allowed=%" PRIu64 " used=%" PRIu64, h->bounds->timer_max, used);
-    return fail(why, ERR_LIMIT, "set a timer, and no more than %" PRIu64 " may be armed or parked at once",
-                h->bounds->timer_max);
+    txn_item_name(h->txn, h->timer);
+    err = timers_reserve(h->timers, bytes_str(h->timer), txn_effect_count(h->txn) + 1, max, &used, h->places);
+    if (err == ERR_NOMEM)
+        return fail(why, err, "no memory to arm a timer");
+    if (err == OK)
+        return OK;
+    snprintf(h->facts, sizeof h->facts, "limit=timers allowed=%" PRIu64 " used=%" PRIu64, max, used);
+    return fail(why, err, "set a timer, and no more than %" PRIu64 " may be armed or parked at once", max);
 }
 
 /* A list of bytes, read to its last one. */
@@ -83,14 +90,11 @@ static struct timer timer_of(const struct hostcall_context *h, const struct wire
     return t;
 }
 
-/* The name is drawn once, although this may be asked for again and again until it is done. */
 static enum err arm(struct hostcall_context *h, const struct timer *t, struct failure *why)
 {
     struct buf image;
     enum err err;
 
-    if (h->timer[0] == '\0')
-        txn_item_name(h->txn, h->timer);
     buf_init(&image, TIMER_IMAGE_MAX);
     if (timer_image_add(&image, t))
         err = txn_put_item(h->txn, RESOURCE_TIMER, bytes_str(h->timer), buf_bytes(&image), why);
@@ -117,7 +121,6 @@ enum err hostcall_timer_arm(struct hostcall_context *h, struct bytes body, struc
         return err;
     memcpy(id, h->timer, sizeof id);
     h->timer[0] = '\0';
-    h->timers_armed++;
     return hostcall_answer_value(h, true, bytes_str(id), why);
 }
 

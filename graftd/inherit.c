@@ -49,7 +49,18 @@ void inherit_close(struct inherited *i)
         close(i->fd);
     if (i->life >= 0)
         close(i->life);
-    *i = (struct inherited){ .fd = -1, .life = -1 };
+    if (i->ready >= 0)
+        close(i->ready);
+    *i = (struct inherited){ .fd = -1, .life = -1, .ready = -1 };
+}
+
+void inherit_ready(struct inherited *i)
+{
+    if (i->ready < 0)
+        return;
+    (void)!write(i->ready, "", 1); /* it may be gone meanwhile */
+    close(i->ready);
+    i->ready = -1;
 }
 
 /* ---- systemd ---- */
@@ -66,7 +77,7 @@ enum err inherit_from_systemd(struct inherited *out, struct failure *why)
     uint64_t pid, count;
     bool for_us = env_number("LISTEN_PID", &pid) && pid == (uint64_t)getpid() && env_number("LISTEN_FDS", &count);
 
-    *out = (struct inherited){ .fd = -1, .life = -1 };
+    *out = (struct inherited){ .fd = -1, .life = -1, .ready = -1 };
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
@@ -123,6 +134,7 @@ static ssize_t receive(int from, char reply[REPLY_MAX], struct inherited *out)
         memcpy(fds, CMSG_DATA(c), sizeof fds);
         out->fd = fds[0];
         out->life = fds[1];
+        out->ready = fds[2];
     }
     if (n >= 0)
         reply[n] = '\0';
@@ -146,7 +158,7 @@ enum err inherit_from_running(const char *path, struct inherited *out, struct fa
     int fd = reach(path);
     ssize_t n;
 
-    *out = (struct inherited){ .fd = -1, .life = -1 };
+    *out = (struct inherited){ .fd = -1, .life = -1, .ready = -1 };
     if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED))
         return OK;
     if (fd < 0)
@@ -172,7 +184,7 @@ void inherit_wait(struct inherited *i)
 
     if (i->life < 0)
         return;
-    log_line(LOG_INFO, "the running graftd gave its socket, and ends");
+    log_line(LOG_INFO, "the running graftd gave its socket; it goes on if this one fails");
     while (poll(&p, 1, REMIND_MS) == 0)
         log_line(LOG_INFO, "waiting for its running calls to end");
     close(i->life);

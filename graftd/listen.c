@@ -32,6 +32,7 @@ struct listener {
     int fd, reserve; /* reserve: a descriptor kept for the day there is none */
     int fd_max;      /* of a connection */
     bool own_file;
+    bool rests; /* somebody else has the socket */
     dev_t device;
     ino_t inode; /* of the socket's file, so that only our own is removed */
     struct watch *watch;
@@ -71,7 +72,7 @@ static void log_refusal(struct listener *l, const char *sentence)
 
 static void turn_away(struct listener *l, int fd, const char *sentence)
 {
-    char text[256];
+    char text[CLIENT_REFUSAL_MAX + sizeof "-BUSY \r\n"];
     int n = snprintf(text, sizeof text, "-BUSY %s\r\n", sentence);
 
     (void)!send(fd, text, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT); /* who does not hear it sees the end */
@@ -81,7 +82,12 @@ static void turn_away(struct listener *l, int fd, const char *sentence)
 
 static const char no_descriptors[] = "graftd is out of file descriptors; try again later";
 
-static void pause_over(void *owner) { watch_set(((struct listener *)owner)->watch, WATCH_READ); }
+static void pause_over(void *owner)
+{
+    struct listener *l = owner;
+
+    watch_set(l->watch, l->rests ? 0 : WATCH_READ);
+}
 
 /* The kernel has none for us. With the reserve the newcomer is told; without, all wait a while. */
 static bool out_of_descriptors(struct listener *l)
@@ -249,7 +255,17 @@ int listen_socket(const struct listener *l, bool *own_file)
     return l->fd;
 }
 
-void listen_keep_file(struct listener *l) { l->own_file = false; }
+void listen_rest(struct listener *l)
+{
+    l->rests = true;
+    watch_set(l->watch, 0);
+}
+
+void listen_go_on(struct listener *l)
+{
+    l->rests = false;
+    watch_set(l->watch, WATCH_READ);
+}
 
 void listen_close(struct listener **listener)
 {
@@ -258,7 +274,8 @@ void listen_close(struct listener **listener)
 
     if (l == NULL)
         return;
-    if (l->own_file && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->device && st.st_ino == l->inode)
+    if (l->own_file && !l->rests && lstat(l->address.sun_path, &st) == 0 && st.st_dev == l->device &&
+        st.st_ino == l->inode)
         unlink(l->address.sun_path);
     if (l->unlogged > 0)
         log_line(LOG_WARNING, "clients turned away: %" PRIu64 " more", l->unlogged);

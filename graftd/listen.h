@@ -26,8 +26,10 @@ enum err listen_open(struct core *core, struct port *port, const struct listen_o
 const char *listen_path(const struct listener *l);
 /* For who takes over: the socket (borrowed), and whether its file is ours. */
 int listen_socket(const struct listener *l, bool *own_file);
-/* No further connection. The socket's file goes if it is ours; after keep_file, it was given away. */
-void listen_keep_file(struct listener *l);
+/* It was given away: nobody is let in, and the socket's file is not ours to remove; until it goes on. */
+void listen_rest(struct listener *l);
+void listen_go_on(struct listener *l);
+/* No further connection. The socket's file goes if it is ours. */
 void listen_close(struct listener **l);
 
 #endif

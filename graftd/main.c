@@ -3,6 +3,7 @@
  *
  *     options → policy → takeover → data directory → control group → loop → zygote → store, transactions → grafts → socket → serve
  *     drain: no new work → running calls end → clients close → grafts leave → zygote dies → store closes → groups go
+ *     for a takeover: … → clients close → store closes → the other one serves → grafts leave → zygote dies → groups go
  */
 #include "graftd/command.h"
 #include "graftd/daemon_impl.h"
@@ -106,7 +107,9 @@ static int serve(struct daemon *d)
 
 int main(int argc, char **argv)
 {
-    static struct daemon d = { .data_fd = -1, .objects.directory = -1, .inherited = { .fd = -1, .life = -1 } };
+    static struct daemon d = { .data_fd = -1,
+                               .objects.directory = -1,
+                               .inherited = { .fd = -1, .life = -1, .ready = -1 } };
     int status = options_read(argc, argv, &d.options);
 
     if (status != 0)

@@ -36,7 +36,7 @@ struct port_uv {
     const struct cgroup *cgroup;
     uint8_t pool[RANDOM_POOL];
     size_t pool_left;
-    uint64_t moment;    /* callbacks so far */
+    uint64_t moment; /* callbacks so far */
     bool knows_ms, knows_us;
     int64_t us;
     struct port_timer *spare_timers;
@@ -176,10 +176,7 @@ static void before_sleep(uv_prepare_t *handle)
         keep_turning(p);
 }
 
-static void woken(uv_async_t *handle)
-{
-    enter(handle->data)->tick_wanted = true;
-}
+static void woken(uv_async_t *handle) { enter(handle->data)->tick_wanted = true; }
 
 void port_uv_wake(void *port) { uv_async_send(&real(port)->wake); }
 

@@ -112,16 +112,18 @@ static bool is_as_made(const struct store_effect *e, bool present, struct bytes 
            (e->resource == RESOURCE_TIMER && same_timer(now, e->after.value));
 }
 
-/* The transaction is the call that the timer made. A cancel by the same function looks the same, and is treated so. */
+/* The transaction is the call that the timer made: it was asked for by whoever armed the timer, and its first effect was to
+ * delete it (timer.h). What it did to other timers, if only of the same function, was a cancel. */
 static bool has_fired(const struct put_back *p, const struct store_effect *e, struct timer *timer)
 {
     char name[TIMER_FUNCTION_MAX + 1];
     const struct store_row *row = p->row;
 
-    if (e->after.present || row->graft == NULL || row->function == NULL)
+    if (e->after.present || e != &p->effects[0] || row->graft == NULL || row->function == NULL)
         return false;
     snprintf(name, sizeof name, "%s.%s", row->graft, row->function);
-    return timer_image_read(e->before.value, timer) && bytes_equal(timer->function, bytes_str(name));
+    return timer_image_read(e->before.value, timer) && timer->armed_by == row->parent &&
+           bytes_equal(timer->function, bytes_str(name));
 }
 
 /* It did fire: whether it should again is for people to say. */

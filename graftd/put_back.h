@@ -3,7 +3,7 @@
  *
  *     kv     the key holds again what it held
  *     file   the same, once for each path: from what it held before the transaction to what came of it
- *     timer  what was armed is there no more; what has fired comes back parked, for it did fire
+ *     timer  what was armed is there no more; what was cancelled is armed again; what has fired comes back parked, for it did
  *     event  it was told, and stays told
  */
 #ifndef GRAFTD_PUT_BACK_H

@@ -103,6 +103,10 @@ static void pool_ready(void *owner)
         load_end(l);
         return;
     }
+    if (l->registry->core->store == NULL) { /* who asked hung up, else the drain would have waited */
+        load_fail(l, ERR_BUSY, "another graftd takes over, and has the store");
+        return;
+    }
     if (registry_record_is_busy(l->registry, g->name) ||
         (!l->replace && registry_find(l->registry, bytes_str(g->name)) != NULL)) {
         load_fail(l, ERR_BUSY, "another one of this name was loaded meanwhile, or is being loaded or unloaded");

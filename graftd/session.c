@@ -1,6 +1,7 @@
 /* The life of a session, and the commands that begin and end it. See session.h for the states. */
 #include "graftd/session_impl.h"
 
+#include "graftd/timer.h"
 #include "lib/check.h"
 #include "lib/resp.h"
 
@@ -143,6 +144,7 @@ static void txn_ended(void *owner, const struct failure *why, uint64_t undone)
     if (s->core->draining)
         port_soon(s->core->port); /* this may be what the drain waited for */
     s->undone = undone;
+    timers_settle(s->core->timers, s->state == COMMITTING && why->err == OK, &s->hold.places);
     if (s->state == COMMITTING)
         committed(s, why);
     else if (s->retrying && s->client != NULL && !s->core->draining)

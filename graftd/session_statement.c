@@ -1,6 +1,8 @@
 /* Statements: what works in a session's transaction, one at a time. One that fails is taken back alone (T8). */
 #include "graftd/session_impl.h"
 
+#include "graftd/timer.h"
+
 bool session_enter(struct request *r, struct hold **hold)
 {
     struct session *s = session_at(r);
@@ -41,11 +43,13 @@ enum err session_go_back(struct session *s, struct txn_mark mark)
 
     if (err == ERR_WAIT)
         return err;
-    if (err != OK)
+    if (err != OK) {
         session_end(s, err, why.text);
-    else
-        leave(s);
-    return err;
+        return err;
+    }
+    timers_give_back(s->core->timers, txn_effect_count(s->hold.txn), &s->hold.places);
+    leave(s);
+    return OK;
 }
 
 static void take_back(void *owner)

@@ -18,7 +18,6 @@ struct subscription {
     struct event_listener listener;
     struct store_request store;
     uint64_t seen; /* id of the last event that was sent */
-    bool running;  /* the confirmation is on its way: messages may follow it */
     bool asking;   /* the store has the request */
     bool sending;  /* a page is on its way to the peer */
     bool news;     /* came meanwhile */
@@ -86,7 +85,7 @@ static void ask_next(struct client *c)
     }
     list_each (node, subscriptions) {
         struct subscription *s = list_entry(node, struct subscription, link);
-        if (!s->running || !s->news)
+        if (!s->news)
             continue;
         list_remove(&s->link);
         list_push(subscriptions, &s->link);
@@ -223,12 +222,7 @@ static void news(void *owner)
 
 /* ---- SUBSCRIBE topic [topic …] [AFTER id] ---- */
 
-static void confirm(struct request *r, const char *what, struct bytes topic, size_t count)
-{
-    add_confirmation(&r->reply, what, topic, count, r->proto);
-}
-
-static enum err subscription_new(struct request *r, struct bytes topic, struct subscription **out)
+static enum err subscription_new(struct request *r, struct bytes topic, uint64_t seen)
 {
     struct subscription *s = calloc(1, sizeof *s + topic.len);
 
@@ -236,6 +230,8 @@ static enum err subscription_new(struct request *r, struct bytes topic, struct s
         return ERR_NOMEM;
     s->core = r->core;
     s->client = r->client;
+    s->seen = seen;
+    s->news = true;
     s->listener = (struct event_listener){ .news = news, .owner = s };
     s->topic_len = topic.len;
     memcpy(s->topic, topic.data, topic.len);
@@ -244,7 +240,6 @@ static enum err subscription_new(struct request *r, struct bytes topic, struct s
         return ERR_NOMEM;
     }
     list_push(client_subscriptions(r->client), &s->link);
-    *out = s;
     return OK;
 }
 
@@ -253,65 +248,85 @@ static size_t topic_end(const struct request *r)
     return r->argc > 3 && arg_is(r->argv[r->argc - 2], "AFTER") ? r->argc - 2 : r->argc;
 }
 
-static void subscribe_next(struct request *r);
+static bool has_after(const struct request *r) { return topic_end(r) < r->argc; }
+
+/* Where the new ones begin. Without AFTER at the newest event of which r has heard (ids rise over all topics). */
+static uint64_t begin_of(const struct request *r)
+{
+    uint64_t after = (uint64_t)r->number;
+
+    if (has_after(r))
+        bytes_to_u64(r->argv[r->argc - 1], &after);
+    return after;
+}
 
 /* Events that it asks for by AFTER are gone: it must know. */
-static bool refuse_gap(struct request *r, struct subscription *s)
+static bool refuse_gap(struct request *r)
 {
-    uint64_t forgotten = r->store.topic_count > 0 ? r->store.topics[0].forgotten : 0;
+    uint64_t forgotten = r->store.topic_count > 0 ? r->store.topics[0].forgotten : 0, after = begin_of(r);
+    char shown[TOPIC_SHOWN];
 
-    if (s == NULL || topic_end(r) == r->argc || s->seen == 0 || s->seen >= forgotten)
+    if (!has_after(r) || after == 0 || after >= forgotten || subscription_find(r->client, r->argv[r->at]) != NULL)
         return false;
-    subscription_end(s);
-    ask_next(r->client);
     store_request_fini(&r->store);
-    request_error(
-        r, ERR_LIMIT,
-        "events of this topic up to %llu are no longer kept (events keep, in the policy); AFTER 0 reads on from "
-        "the oldest that is. forgotten=%llu",
-        (unsigned long long)forgotten, (unsigned long long)forgotten);
+    request_error(r, ERR_LIMIT,
+                  "events of the topic %s up to %llu are no longer kept (events keep, in the policy), and nothing was "
+                  "subscribed; AFTER 0 reads on from the oldest that is. forgotten=%llu",
+                  bytes_show(r->argv[r->at], shown, sizeof shown), (unsigned long long)forgotten,
+                  (unsigned long long)forgotten);
     return true;
 }
+
+/* The new ones stand at the end of the list. */
+static void take_back(struct client *c, size_t count)
+{
+    while (count-- > 0)
+        subscription_end(list_entry(client_subscriptions(c)->prev, struct subscription, link));
+}
+
+/* All of them or none. */
+static void subscribe_all(struct request *r)
+{
+    struct client *c = r->client;
+    size_t added = 0;
+
+    for (size_t i = 1; i < topic_end(r); i++) {
+        if (subscription_find(c, r->argv[i]) == NULL) {
+            if (subscription_new(r, r->argv[i], begin_of(r)) != OK) {
+                take_back(c, added);
+                request_error(r, ERR_NOMEM, "no memory for a subscription");
+                return;
+            }
+            added++;
+        }
+        add_confirmation(&r->reply, "subscribe", r->argv[i], subscription_count(c), r->proto);
+    }
+    ask_next(c); /* their first answers come after this one's reply took its place */
+    request_done(r);
+}
+
+static void subscribe_next(struct request *r);
 
 static void place_known(struct store_request *q)
 {
     struct request *r = q->owner;
-    struct subscription *s = r->client == NULL ? NULL : subscription_find(r->client, r->argv[r->at]);
     uint64_t last = q->topic_count > 0 ? q->topics[0].last : 0;
 
-    if (history_failed(r))
-        return;
-    if (refuse_gap(r, s))
+    if (history_failed(r) || refuse_gap(r))
         return;
     store_request_fini(q);
-    if (s != NULL && !s->running) {
-        s->seen = last;
-        s->running = s->news = true;
-    }
-    confirm(r, "subscribe", r->argv[r->at], subscription_count(r->client));
+    if (last > (uint64_t)r->number)
+        r->number = (int64_t)last;
     r->at++;
     subscribe_next(r);
 }
 
-/* One topic after the other: where it stands now is where this subscription begins. */
+/* One topic after the other: where it stands now, and whether what is behind AFTER is there. */
 static void subscribe_next(struct request *r)
 {
-    struct client *c = r->client;
-    struct subscription *s;
-
     if (r->at == topic_end(r)) {
-        ask_next(c); /* their first answers come after this one's reply took its place */
-        request_done(r);
+        subscribe_all(r);
         return;
-    }
-    s = subscription_find(c, r->argv[r->at]);
-    if (s == NULL && subscription_new(r, r->argv[r->at], &s) != OK) {
-        request_error(r, ERR_NOMEM, "no memory for a subscription");
-        return;
-    }
-    if (topic_end(r) < r->argc && !s->running) {
-        bytes_to_u64(r->argv[r->argc - 1], &s->seen);
-        s->running = s->news = true;
     }
     r->store =
         (struct store_request){ .kind = STORE_EVENTS, .key = r->argv[r->at], .after = INT64_MAX, .count_max = 1 };
@@ -370,12 +385,12 @@ void command_unsubscribe(struct request *r)
     }
     while (r->argc == 1 && (node = list_first(client_subscriptions(c))) != NULL) {
         struct subscription *s = list_entry(node, struct subscription, link);
-        confirm(r, "unsubscribe", topic_of(s), subscription_count(c) - 1);
+        add_confirmation(&r->reply, "unsubscribe", topic_of(s), subscription_count(c) - 1, r->proto);
         subscription_end(s);
     }
     for (size_t i = 1; i < r->argc; i++) {
         struct subscription *s = subscription_find(c, r->argv[i]);
-        confirm(r, "unsubscribe", r->argv[i], subscription_count(c) - (s != NULL));
+        add_confirmation(&r->reply, "unsubscribe", r->argv[i], subscription_count(c) - (s != NULL), r->proto);
         if (s != NULL)
             subscription_end(s);
     }

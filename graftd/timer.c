@@ -98,6 +98,7 @@ static struct armed *armed_new(struct timers *t, struct bytes id)
     memcpy(a->id, id.data, id.len);
     a->node.key = bytes_of(a->id, id.len);
     map_add(&t->all, &a->node);
+    timer_place_filled(t, id);
     return a;
 }
 
@@ -227,6 +228,7 @@ static void loaded(struct store_request *r)
     }
     if (r->why.err == OK)
         forget_gone(t);
+    timer_places_read(t);
     t->started = true;
     timers_fire(t);
 }
@@ -279,8 +281,9 @@ enum err timers_new(struct core *core, struct timers **out)
     list_init(&t->firings);
     list_init(&t->turns);
     t->timer = core->port->ops->timer_new(core->port, due, t);
-    if (t->timer == NULL || map_init(&t->all) != OK) {
+    if (t->timer == NULL || map_init(&t->all) != OK || map_init(&t->places) != OK) {
         core->port->ops->timer_free(&t->timer);
+        map_fini(&t->all);
         free(t);
         return ERR_NOMEM;
     }
@@ -299,6 +302,9 @@ void timers_free(struct timers **t)
     CHECK(timers_idle(old));
     map_each(&old->all, free_node, old);
     map_fini(&old->all);
+    timer_places_read(old);
+    CHECK(old->places.count == 0);
+    map_fini(&old->places);
     old->core->port->ops->timer_free(&old->timer);
     free(old->queue);
     free(old);

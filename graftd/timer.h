@@ -35,6 +35,15 @@ size_t timers_count(const struct timers *t);
 void timers_stored(struct timers *t, struct bytes id, const struct bytes *image);
 /* Some may have changed: all are read again. */
 void timers_stored_any(struct timers *t);
+/* A place within max for a timer that is being armed; *used: with it. effects: of the transaction, when it will be armed.
+ * places: the transaction's; none: NULL. ERR_LIMIT: there is none; ERR_NOMEM. */
+struct timer_place; /* opaque */
+enum err timers_reserve(struct timers *t, struct bytes id, uint64_t effects, uint64_t max, uint64_t *used,
+                        struct timer_place **places);
+/* The transaction was taken back until so many effects are left. */
+void timers_give_back(struct timers *t, uint64_t effects, struct timer_place **places);
+/* The transaction has ended, and what it has stored was told. */
+void timers_settle(struct timers *t, bool committed, struct timer_place **places);
 /* It is being called now. */
 bool timers_firing(struct timers *t, struct bytes id);
 /* Nothing is being read or called. */

@@ -1,7 +1,8 @@
 /*
  * A timer that is due: its call, and what follows from how that went.
  *
- *     (due) → read what is stored → call → done: it deleted the timer, which is gone
+ *     (due) → read what is stored → not due after all, or parked: so it is noted
+ *                                 → call → done: it deleted the timer, which is gone
  *                                        → failed: a transaction notes the try and when the next is, or parks it
  */
 #include "graftd/call.h"
@@ -241,6 +242,15 @@ static void fire_in_turn(struct firing *f)
     }
 }
 
+/* It is not due: the transaction that said so told no names, and what is stored is still being read anew. */
+static void put_right(struct firing *f)
+{
+    struct bytes stored = buf_bytes(&f->image);
+
+    timers_stored(f->timers, id_of(f), &stored);
+    firing_end(f, 0, false);
+}
+
 static void fire_read(struct store_request *r)
 {
     struct firing *f = r->owner;
@@ -258,6 +268,8 @@ static void fire_read(struct store_request *r)
     } else if (!timer_image_read(buf_bytes(&f->image), &f->timer)) {
         log_line(LOG_ERROR, "timer %.*s cannot be read and does not fire", (int)f->id_len, f->id);
         firing_end(f, 0, true);
+    } else if (f->timer.parked || f->timer.due_us > later(f, 0)) {
+        put_right(f);
     } else {
         fire_in_turn(f);
     }

@@ -1,5 +1,6 @@
 /*
- * What timer.c (when each is due) and timer_fire.c (its call, and what follows) share, and nobody else sees.
+ * What timer.c (when each is due), timer_fire.c (its call, and what follows), timer_turn.c and timer_place.c share, and
+ * nobody else sees.
  */
 #ifndef GRAFTD_TIMER_IMPL_H
 #define GRAFTD_TIMER_IMPL_H
@@ -9,7 +10,11 @@
 #include "lib/map.h"
 #include "txn/timer_image.h"
 
-struct timer_turn; /* timer_turn.c */
+struct timer_turn;                                          /* timer_place.c */
+void timer_place_filled(struct timers *t, struct bytes id); /* it is stored, and counts itself */
+void timer_places_read(struct timers *t);                   /* all that is stored has been read */
+
+/* timer_turn.c */
 
 /* One that is stored. */
 struct armed {
@@ -25,7 +30,9 @@ struct armed {
 struct timers {
     struct core *core;
     struct map all;
-    struct armed **queue; /* owned array, a heap: the first is due first. Room for all */
+    struct map places;          /* of those that are not stored yet */
+    struct timer_place *unread; /* owned; of such as are, and are among what is still to be read */
+    struct armed **queue;       /* owned array, a heap: the first is due first. Room for all */
     size_t queued, queue_cap;
     struct port_timer *timer;
     struct list firings;
@@ -53,6 +60,10 @@ void timers_fire(struct timers *t);
 /* timer_fire.c */
 /* Reads it and makes its call; timer_again or timer_forget follows, later. ERR_NOMEM: nothing follows. */
 enum err timer_fire(struct timers *t, struct bytes id);
+
+/* timer_place.c */
+void timer_place_filled(struct timers *t, struct bytes id); /* it is stored, and counts itself */
+void timer_places_read(struct timers *t);                   /* all that is stored has been read */
 
 /* timer_turn.c */
 /* A place for a call of this function; given back by timer_turn_end. ERR_WAIT: there is none, and a (NULL: it is gone) is

@@ -307,7 +307,7 @@ static int make_when_empty(const struct cgroup *c, const char *name)
 static enum err refuse(const struct cgroup *c, const char *what, int e, struct failure *why)
 {
     return fail(why, ERR_UNKNOWN, "%s in %s: %s", what, c->own_path,
-                e == EEXIST  ? "another graftd with the same data directory is in them"
+                e == EEXIST  ? "another graftd is in those of this name"
                 : e == EBUSY ? "other processes are in it, beside graftd"
                              : strerror(e));
 }

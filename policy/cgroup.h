@@ -42,7 +42,7 @@ struct cgroup_world {
 struct cgroup; /* owned by whoever opened it */
 
 /* Finds OWN, removes what graftds that are gone have left there, makes the two groups and moves the process into its own.
- * id names the data directory (letters, digits, '-'): a group of that id which is still in use is given a second to get
+ * id tells it from others (letters, digits, '-'): a group of that id which is still in use is given a second to get
  * empty. world: NULL for this machine. Anything but OK: nothing was changed, and the reason is in why. */
 enum err cgroup_open(const struct cgroup_world *world, const char *id, struct cgroup **out, struct failure *why);
 /* Moves the process back and removes all that was made, as far as nobody is in it. Harmless with NULL in *c. */

@@ -41,12 +41,25 @@ static enum err visit(struct bytes path, const struct file_image *i, void *user)
     return OK;
 }
 
+enum err list_slice(const char *directory, const char *from, size_t max, bool *more)
+{
+    enum err err;
+
+    listed[0] = '\0';
+    err = files_list(kit.disk, bytes_str(directory), bytes_str(from), max, visit, NULL, more, &why);
+    assert_true(err != ERR_WAIT || listed[0] == '\0');
+    return err;
+}
+
 const char *list(const char *directory, const char *from, size_t max, bool *more)
 {
-    listed[0] = '\0';
+    enum err err;
+
     memset(&why, 0, sizeof why);
-    return files_list(kit.disk, bytes_str(directory), bytes_str(from), max, visit, NULL, more, &why) == OK ? listed
-                                                                                                           : NULL;
+    do
+        err = list_slice(directory, from, max, more);
+    while (err == ERR_WAIT);
+    return err == OK ? listed : NULL;
 }
 
 enum err read_all(const char *path, const struct file_image *i, uint64_t offset, size_t len, char out[512])

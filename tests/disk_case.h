@@ -24,6 +24,8 @@ int teardown(void **state);
 enum err look(const char *path, struct file_image *i);
 /* "a b d/ …" with a blank behind each, borrowed until the next one; NULL: it failed. */
 const char *list(const char *directory, const char *from, size_t max, bool *more);
+/* A slice of it alone; ERR_WAIT: nothing was found yet. */
+enum err list_slice(const char *directory, const char *from, size_t max, bool *more);
 enum err read_all(const char *path, const struct file_image *i, uint64_t offset, size_t len, char out[512]);
 /* How the staging of a first byte for that path fails. */
 enum err stage_error(const char *path);

@@ -234,8 +234,12 @@ void batch_submit(struct txn_manager *m)
         entry += entries_of(b->items[i].txn, b->items[i].kind);
     }
     CHECK(at == b->effect_count && entry == b->entry_count);
-    b->request = (struct store_request){ .kind = STORE_COMMIT, .written = batch_written, .done = batch_done, .owner = b,
-                                         .entries = b->entries, .entry_count = b->entry_count };
+    b->request = (struct store_request){ .kind = STORE_COMMIT,
+                                         .written = m->stats.open > b->count ? batch_written : NULL,
+                                         .done = batch_done,
+                                         .owner = b,
+                                         .entries = b->entries,
+                                         .entry_count = b->entry_count };
     if (m->id_wanted) {
         m->id_block_began = m->id_next;
         b->request.txn_reserve = m->id_next + m->id_block - 1;

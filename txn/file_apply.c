@@ -335,6 +335,7 @@ enum err files_apply(struct file_disk *d, uint64_t txn, const struct file_change
     int spares[SPARES];
     enum err err;
 
+    d->changes++;
     if (works == NULL)
         return fail(why, ERR_STORAGE, "memory is short");
     err = works_plan(d, txn, changes, count, works, &first);

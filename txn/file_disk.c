@@ -1,5 +1,5 @@
 /*
- * Opening and closing the roots. What is done with them: file_look.c (stat, list, read), file_keep.c (stage, end, forget,
+ * Opening and closing the roots. What is done with them: file_look.c (stat, list, read), file_window.c (names), file_keep.c (stage, end, forget,
  * sweep), file_apply.c, whose top tells the recipe of a change, and file_undo.c.
  */
 #include "txn/file_inside.h"
@@ -54,6 +54,7 @@ void file_disk_close(struct file_disk **d)
         return;
     for (size_t i = 0; i < (*d)->count; i++)
         root_fini(&(*d)->roots[i]);
+    windows_fini(*d);
     free(*d);
     *d = NULL;
 }

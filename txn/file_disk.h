@@ -48,8 +48,10 @@ void file_disk_close(struct file_disk **d);
  * a symbolic link on the way, not a directory where one must be; ERR_STORAGE. i->origin is borrowed from path. */
 enum err files_stat(struct file_disk *d, struct bytes path, struct file_image *i, struct failure *why);
 /* Direct children of the directory ("" or "a/b/"), those whose whole path is >= from, in byte order, at most max;
- * directories end in "/". What is neither file nor directory is left out. visit gives OK to go on. *more: there are
- * more. ERR_ABSENT: there is no such directory. */
+ * directories end in "/". What is neither file nor directory is left out. visit gives OK to go on. *more: there may be
+ * more. ERR_WAIT: a large directory is read in slices, and this was one; nothing was visited. Asked again with the same,
+ * and for no other listing in between, it goes on; what it tells in the end is so at its end, as far as graftd made it.
+ * ERR_ABSENT: there is no such directory. */
 enum err files_list(struct file_disk *d, struct bytes directory, struct bytes from, size_t max,
                     enum err (*visit)(struct bytes path, const struct file_image *i, void *user), void *user,
                     bool *more, struct failure *why);

@@ -1,6 +1,6 @@
 /*
- * What the files behind file_disk.h share: roots and places in them (file_root.c), the directory that a transaction has
- * in a root's .graftd (file_keep.c), and the deeds of a transaction in one root (file_deed.c), which file_make.c makes
+ * What the files behind file_disk.h share: roots and places in them (file_root.c), the names of a directory
+ * (file_window.c), the directory that a transaction has in a root's .graftd (file_keep.c), and the deeds of a transaction in one root (file_deed.c), which file_make.c makes
  * ready, file_apply.c does and file_undo.c takes back. Nothing else includes this. Errors of the system end here: they
  * leave as enum err and a sentence.
  */
@@ -21,10 +21,38 @@ struct root {
     uint64_t device, inode;
 };
 
+/* Names of a directory as they were read: the smallest from one on, see file_window.c. */
+enum {
+    WINDOW_NAMES_MAX = 4096,
+    WINDOW_MAX = 8,                     /* kept at a time; at most 9 MiB */
+    WINDOW_SLICE = 4096,                /* entries read at a time: a ms or two */
+    WINDOW_NAME_MAX = FILE_NAME_MAX + 1 /* bytes: a directory's ends in "/" */
+};
+struct window {
+    char **names; /* owned, sorted; NULL: never used */
+    size_t count; /* at most WINDOW_NAMES_MAX */
+    bool whole;   /* no name lies behind the last one */
+    bool lasting; /* it may be used again while the directory is as it was */
+    uint64_t device, inode;
+    int64_t changed_ns;
+    size_t from_len;
+    uint8_t from[WINDOW_NAME_MAX + 1]; /* no name from here on is missing; cut behind what a name can have */
+};
+
 struct file_disk {
     bool sync;
     size_t count;
     struct root roots[FILE_ROOT_MAX + 1]; /* [0]: the standard one */
+    struct window windows[WINDOW_MAX];
+    size_t window_next; /* which is given up for the next one, and is read into */
+    struct window_reading {
+        void *stream;     /* owned DIR; NULL: no window is being read */
+        size_t count;     /* entries so far */
+        uint64_t changes; /* file_disk.changes when it began */
+        bool whole;       /* in one go: something changed while it was read in slices */
+        bool settled;     /* the directory had not just been changed when it began */
+    } reading;
+    uint64_t changes; /* how often graftd has changed the tree */
 };
 
 /* ---- roots and places ---- */
@@ -69,7 +97,8 @@ struct seen {
     struct file_id id;
     uint32_t mode, links, uid, gid;
     uint64_t device;
-    const char *other; /* SEEN_OTHER, SEEN_BLOCKED: what it is instead, a phrase */
+    int64_t changed_ns; /* ctime: nobody can set it */
+    const char *other;  /* SEEN_OTHER, SEEN_BLOCKED: what it is instead, a phrase */
 };
 
 /* Nothing stands there below the root: it went, or somebody put another thing, a link or a mount in its way. */
@@ -98,6 +127,17 @@ enum err root_init(struct root *r, const char *name, const char *path, bool sync
 void root_fini(struct root *r);
 /* ERR_STORAGE: two of them are one directory, or one lies in another. */
 enum err roots_apart(const struct file_disk *d, struct failure *why);
+
+/* ---- listing ---- */
+
+/* The names of the open directory from `from` on, as many as a window has; borrowed until the next call. directory:
+ * whole, "" or "a/b/". ERR_WAIT: a slice of it was read; asked again with the same, and nothing else in between, it goes
+ * on. ERR_LIMIT: it has too many entries. ERR_STORAGE, ERR_NOMEM. */
+enum err window_open(struct file_disk *d, int fd, struct bytes directory, struct bytes from, const struct window **out,
+                     struct failure *why);
+void windows_fini(struct file_disk *d);
+/* Of the standard root, which has no other entry of that name then. */
+bool is_root_name(const struct file_disk *d, struct bytes directory, const char *name);
 
 /* ---- the directory .graftd/<txn> ---- */
 

@@ -3,11 +3,9 @@
  */
 #include "txn/file_inside.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,115 +61,19 @@ enum err files_stat(struct file_disk *d, struct bytes path, struct file_image *i
 
 /* ---- listing ---- */
 
-struct entry {
-    char *path; /* owned; whole, a directory's ends in "/" */
-    size_t len;
-};
-
 struct listing {
     struct file_disk *d;
-    struct bytes directory, from;
-    struct entry *entries;
-    size_t count, cap;
-    char shown[SHOWN_MAX];
+    struct bytes directory;
+    int fd;     /* of the directory */
+    size_t max; /* to be told */
+    size_t told;
+    bool more;
+    enum err (*visit)(struct bytes path, const struct file_image *i, void *user);
+    void *user;
 };
 
-static int entry_compare(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-
-    return bytes_compare(bytes_of(x->path, x->len), bytes_of(y->path, y->len));
-}
-
-static enum err listing_room(struct listing *l, struct failure *why)
-{
-    size_t cap = l->cap == 0 ? 64 : 2 * l->cap;
-    struct entry *grown;
-
-    if (l->count == FILE_LIST_MAX)
-        return fail(why, ERR_LIMIT, "the directory %s has more than %d entries, too many to list; use more directories",
-                    l->shown, FILE_LIST_MAX);
-    if (l->count < l->cap)
-        return OK;
-    grown = reallocarray(l->entries, cap, sizeof grown[0]);
-    if (grown == NULL)
-        return fail(why, ERR_NOMEM, "memory is short");
-    l->entries = grown;
-    l->cap = cap;
-    return OK;
-}
-
-/* Adds what a path of ours can name, from `from` on. */
-static enum err listing_add(struct listing *l, const char *name, bool directory, struct failure *why)
-{
-    size_t name_len = strlen(name);
-    struct entry e = { .len = l->directory.len + name_len + directory };
-    const char *fault;
-    enum err err = OK;
-
-    e.path = malloc(e.len + 1);
-    if (e.path == NULL)
-        return fail(why, ERR_NOMEM, "memory is short");
-    if (l->directory.len > 0)
-        memcpy(e.path, l->directory.data, l->directory.len);
-    snprintf(e.path + l->directory.len, name_len + directory + 1, "%s%s", name, directory ? "/" : "");
-    if (file_path_valid(bytes_of(e.path, e.len), directory, &fault) &&
-        bytes_compare(bytes_of(e.path, e.len), l->from) >= 0) {
-        err = listing_room(l, why);
-        if (err == OK) {
-            l->entries[l->count++] = e;
-            return OK;
-        }
-    }
-    free(e.path);
-    return err;
-}
-
-/* A named root hides what the standard root has of that name. */
-static bool is_root_name(const struct listing *l, const char *name)
-{
-    for (size_t i = 1; i < l->d->count && l->directory.len == 0; i++)
-        if (strcmp(l->d->roots[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-static enum err listing_add_found(struct listing *l, int fd, const struct dirent *e, struct failure *why)
-{
-    struct seen s = { .kind = e->d_type == DT_REG ? SEEN_FILE : e->d_type == DT_DIR ? SEEN_DIRECTORY : SEEN_OTHER };
-
-    if (is_root_name(l, e->d_name))
-        return OK;
-    if (e->d_type == DT_UNKNOWN && seen_at(fd, e->d_name, &s) != 0)
-        return file_fail(why, errno, l->directory, "list");
-    if (s.kind != SEEN_FILE && s.kind != SEEN_DIRECTORY)
-        return OK;
-    return listing_add(l, e->d_name, s.kind == SEEN_DIRECTORY, why);
-}
-
-static enum err listing_read(struct listing *l, int fd, struct failure *why)
-{
-    DIR *stream = fdopendir(fd);
-    enum err err = OK;
-
-    if (stream == NULL) {
-        close(fd);
-        return file_fail(why, ENOMEM, l->directory, "list");
-    }
-    errno = 0;
-    for (struct dirent *e = readdir(stream); e != NULL && err == OK; errno = 0, e = readdir(stream))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            err = listing_add_found(l, fd, e, why);
-    if (err == OK && errno != 0)
-        err = file_fail(why, errno, l->directory, "list");
-    for (size_t i = 1; i < l->d->count && err == OK && l->directory.len == 0; i++)
-        err = listing_add(l, l->d->roots[i].name, true, why);
-    closedir(stream);
-    return err;
-}
-
 /* Opens it; ERR_ABSENT, ERR_BADARG. */
-static enum err listing_open(struct listing *l, int *fd, struct failure *why)
+static enum err listing_open(struct listing *l, struct failure *why)
 {
     struct file_image i;
     struct spot s = spot_of(l->d, l->directory);
@@ -179,57 +81,112 @@ static enum err listing_open(struct listing *l, int *fd, struct failure *why)
 
     if (err != OK)
         return err;
-    *fd = root_open(s.root, s.rel, O_RDONLY | O_DIRECTORY);
-    return *fd >= 0 ? OK : file_fail(why, errno, l->directory, "list");
+    l->fd = root_open(s.root, s.rel, O_RDONLY | O_DIRECTORY);
+    return l->fd >= 0 ? OK : file_fail(why, errno, l->directory, "list");
 }
 
-/* Hands out at most max; who went meanwhile, or is a mount point, is left out. */
-static enum err listing_visit(const struct listing *l, size_t max,
-                              enum err (*visit)(struct bytes path, const struct file_image *i, void *user), void *user,
-                              bool *more, struct failure *why)
+/* The names' order is that of whole paths, which all begin with the directory. False: all of them lie before from. */
+static bool from_within(struct bytes directory, struct bytes from, struct bytes *name)
 {
-    size_t told = 0;
-    enum err err = OK;
+    *name = bytes_of(NULL, 0);
+    if (bytes_start_with(from, directory))
+        *name = bytes_of((const uint8_t *)from.data + directory.len, from.len - directory.len);
+    return name->len > 0 || from.len == directory.len || bytes_compare(from, directory) < 0;
+}
 
-    *more = false;
-    for (size_t i = 0; i < l->count && err == OK && !*more; i++) {
-        struct bytes path = bytes_of(l->entries[i].path, l->entries[i].len);
-        struct spot s = spot_of(l->d, path);
-        struct file_image image;
-        struct seen seen;
-        err = spot_look(&s, &seen, why);
-        if (err != OK || seen.kind != (s.directory ? SEEN_DIRECTORY : SEEN_FILE))
-            continue;
-        *more = told == max;
-        image = image_of(path, &seen);
-        if (told++ < max)
-            err = visit(path, &image, user);
+/* What stands there now. */
+static enum err entry_look(const struct listing *l, const char *name, struct bytes path, struct seen *seen,
+                           struct failure *why)
+{
+    char plain[WINDOW_NAME_MAX + 1];
+    struct spot s = spot_of(l->d, path);
+
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(name, "/"), name);
+    if (is_root_name(l->d, l->directory, plain))
+        return spot_look(&s, seen, why);
+    return seen_at(l->fd, plain, seen) == 0 ? OK : file_fail(why, errno, path, "look at");
+}
+
+/* Tells of one, if a path of ours can name it; who went meanwhile, or is a mount point, is left out. */
+static enum err listing_tell(struct listing *l, const char *name, struct failure *why)
+{
+    char text[FILE_PATH_MAX + 1];
+    int len = snprintf(text, sizeof text, "%.*s%s", (int)l->directory.len,
+                       l->directory.len == 0 ? "" : (const char *)l->directory.data, name);
+    bool directory = name[strlen(name) - 1] == '/';
+    struct bytes path = bytes_of(text, (size_t)len);
+    struct file_image image;
+    struct seen seen;
+    const char *fault;
+    enum err err;
+
+    if (path.len >= sizeof text || !file_path_valid(path, directory, &fault))
+        return OK;
+    err = entry_look(l, name, path, &seen, why);
+    if (err != OK || seen.kind != (directory ? SEEN_DIRECTORY : SEEN_FILE))
+        return err;
+    if (l->told == l->max) {
+        l->more = true;
+        return OK;
     }
-    return err;
+    l->told++;
+    image = image_of(path, &seen);
+    return l->visit(path, &image, l->user);
+}
+
+static size_t window_find(const struct window *w, struct bytes from)
+{
+    size_t low = 0, high = w->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (bytes_compare(bytes_str(w->names[middle]), from) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Window after window, as long as there is nothing in them to tell. A page ends with its window. */
+static enum err listing_go(struct listing *l, struct bytes from, struct failure *why)
+{
+    enum { ROUND_MAX = FILE_LIST_MAX / WINDOW_NAMES_MAX + 1 };
+    char last[WINDOW_NAME_MAX + 1];
+    const struct window *w;
+
+    for (int round = 0; round < ROUND_MAX; round++) {
+        enum err err = window_open(l->d, l->fd, l->directory, from, &w, why);
+        for (size_t i = err == OK ? window_find(w, from) : 0; err == OK && i < w->count && !l->more; i++)
+            err = listing_tell(l, w->names[i], why);
+        if (err != OK || l->more || w->whole)
+            return err;
+        l->more = l->told > 0;
+        if (l->more)
+            return OK;
+        snprintf(last, sizeof last, "%s", w->names[w->count - 1]);
+        from = bytes_of(last, strlen(last) + 1); /* what comes next in byte order */
+    }
+    return fail(why, ERR_CONFLICT, "a directory changes faster than it can be listed; try again");
 }
 
 enum err files_list(struct file_disk *d, struct bytes directory, struct bytes from, size_t max,
                     enum err (*visit)(struct bytes path, const struct file_image *i, void *user), void *user,
                     bool *more, struct failure *why)
 {
-    struct listing l = { .d = d, .directory = directory, .from = from };
+    struct listing l = { .d = d, .directory = directory, .fd = -1, .max = max, .visit = visit, .user = user };
+    struct bytes name;
     const char *fault;
-    int fd = -1;
     enum err err;
 
     if (directory.len > 0 && !file_path_valid(directory, true, &fault))
         return fail(why, ERR_BADARG, "%s", fault);
-    bytes_show(directory, l.shown, sizeof l.shown);
-    err = listing_open(&l, &fd, why);
-    if (err == OK)
-        err = listing_read(&l, fd, why);
-    if (err == OK && l.count > 0)
-        qsort(l.entries, l.count, sizeof l.entries[0], entry_compare);
-    if (err == OK)
-        err = listing_visit(&l, max, visit, user, more, why);
-    for (size_t i = 0; i < l.count; i++)
-        free(l.entries[i].path);
-    free(l.entries);
+    err = listing_open(&l, why);
+    if (err == OK && from_within(directory, from, &name))
+        err = listing_go(&l, name, why);
+    if (l.fd >= 0)
+        close(l.fd);
+    *more = l.more;
     return err;
 }
 

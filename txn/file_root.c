@@ -131,9 +131,9 @@ struct file_times file_times_of(int64_t mtime_ns)
 }
 
 /* Beyond the year 2262 it wraps: good enough to tell one time from another. */
-static int64_t mtime_of(const struct statx *x)
+static int64_t ns_of(const struct statx_timestamp *t)
 {
-    return (int64_t)((uint64_t)x->stx_mtime.tv_sec * 1000000000u + x->stx_mtime.tv_nsec);
+    return (int64_t)((uint64_t)t->tv_sec * 1000000000u + t->tv_nsec);
 }
 
 static const char *kind_name(uint32_t mode)
@@ -158,7 +158,8 @@ int seen_at(int directory, const char *name, struct seen *s)
     mount = name[0] != '\0' && (x.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
     s->kind = mount ? SEEN_OTHER : S_ISREG(x.stx_mode) ? SEEN_FILE : S_ISDIR(x.stx_mode) ? SEEN_DIRECTORY : SEEN_OTHER;
     s->other = s->kind == SEEN_OTHER ? kind_name(x.stx_mode) : NULL;
-    s->id = (struct file_id){ x.stx_ino, S_ISDIR(x.stx_mode) ? 0 : x.stx_size, mtime_of(&x) };
+    s->id = (struct file_id){ x.stx_ino, S_ISDIR(x.stx_mode) ? 0 : x.stx_size, ns_of(&x.stx_mtime) };
+    s->changed_ns = ns_of(&x.stx_ctime);
     s->mode = x.stx_mode & 07777;
     s->links = x.stx_nlink;
     s->uid = x.stx_uid;

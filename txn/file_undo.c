@@ -328,6 +328,7 @@ enum err files_undo(struct file_disk *d, uint64_t txn, const struct file_change 
 {
     struct failure first = { 0 };
 
+    d->changes++;
     for (size_t i = d->count; i-- > 0;) {
         struct failure f = { 0 };
         if (root_undo(d, &d->roots[i], txn, changes, count, &f) != OK && first.err == OK)

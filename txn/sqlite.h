@@ -248,7 +248,7 @@ void db_files_drop(struct db *db, const struct store_request *r, struct failure 
 void db_files_settle(struct db *db, bool committed);
 bool ids_add(struct ids *ids, uint64_t id); /* false: no memory */
 void read_file(struct db *db, struct store_request *r);
-void read_file_scan(struct db *db, struct store_request *r);
+bool db_read_files(struct db *db, struct store_request *r); /* STORE_SCAN of files; false: not yet, see files_list() */
 void read_file_stat(struct db *db, struct store_request *r, struct bytes path, struct image *out);
 /* txn and parts, each once, rising. False: no memory. Owned by the caller, ids->id freed with free(). */
 bool ids_of(const struct store_request *r, struct ids *ids);

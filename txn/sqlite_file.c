@@ -347,7 +347,7 @@ static enum err list_one(struct bytes path, const struct file_image *image, void
     return r->why.err;
 }
 
-void read_file_scan(struct db *db, struct store_request *r)
+static bool scan_files(struct db *db, struct store_request *r)
 {
     struct listing l = { .r = r, .max = read_count_max(r, STORE_PAIR_MAX) };
     struct failure why = { 0 };
@@ -355,10 +355,31 @@ void read_file_scan(struct db *db, struct store_request *r)
 
     r->pairs = store_request_alloc(r, l.max * sizeof *r->pairs);
     if (r->pairs == NULL)
-        return;
+        return true;
     err = files_list(db->files, r->prefix, r->from, l.max, list_one, &l, &r->more, &why);
+    if (err == ERR_WAIT) {
+        store_request_fini(r);
+        return false;
+    }
     if (!read_stop_early(r, r->pair_count) && err != OK && err != ERR_ABSENT && r->why.err == OK)
         r->why = why;
+    return true;
+}
+
+bool db_read_files(struct db *db, struct store_request *r)
+{
+    struct failure why;
+
+    if (db_stopped(db, &r->why))
+        return true;
+    if (!scan_files(db, r))
+        return false;
+    if (r->why.err != OK) {
+        why = r->why; /* half an answer is none */
+        store_request_fini(r);
+        r->why = why;
+    }
+    return true;
 }
 
 void read_file(struct db *db, struct store_request *r)

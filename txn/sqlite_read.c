@@ -170,10 +170,6 @@ static void read_scan(struct db *db, struct store_request *r)
     struct merge m = { .q = q };
     bool fresh;
 
-    if (read_resource(r) == RESOURCE_FILE) {
-        read_file_scan(db, r);
-        return;
-    }
     r->pairs = store_request_alloc(r, max * sizeof *r->pairs);
     if (r->pairs == NULL)
         return;

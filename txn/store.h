@@ -6,9 +6,10 @@
  * another engine that can crash.
  *
  * Requests are served strictly in the order of submission: a read sees every batch that was submitted
- * before it; and they are done in that order, with two exceptions. STORE_BACKUP may be overtaken: its copy holds at least all that was submitted before
- * it, and those behind it do not wait. STORE_GET may overtake commits that are written and not yet synced: the manager
- * asks for nothing that one of them changes. A request belongs to the store from submission until its done() was called,
+ * before it; and they are done in that order, with three exceptions. Two may be overtaken, so that those behind do not wait:
+ * STORE_BACKUP, whose copy holds at least all that was submitted before it, and STORE_SCAN of files, which tells what is so
+ * when it is finished: nothing that is finished later. STORE_GET may overtake commits that are written and not yet synced:
+ * the manager asks for nothing that one of them changes. A request belongs to the store from submission until its done() was called,
  * which happens inside poll() on the caller's thread, never inside submit().
  *
  * T2: the reply that a token is to repeat is stored in the commit that it tells of.
@@ -198,10 +199,10 @@ struct store_request {
     void (*done)(struct store_request *); /* on the caller's thread, inside poll */
     /* Of a commit: it is written, and only its sync is left, which fails with ERR_UNKNOWN or not at all. A commit that is
      * submitted from now on is written meanwhile, and fails if this one does. Inside poll, before done, or never. NULL:
-     * nobody wants to know. */
+     * nobody has anything to write meanwhile. */
     void (*written)(struct store_request *);
-    struct list written_link; /* the store's */
-    bool needs_sync;          /* the store's: it wrote something, and is done when that is synced */
+    struct list written_link;             /* the store's */
+    bool needs_sync;                      /* the store's: it wrote something, and is done when that is synced */
     void *owner;                          /* the caller's */
     struct failure why;                   /* the result, as above */
     /* in: borrowed until done */

@@ -38,6 +38,7 @@ struct store_sqlite {
     pthread_t thread;
     struct db db;         /* the store's thread alone */
     struct list backups;  /* the store's thread alone: those that wait for the running one */
+    struct list listings; /* the same: of directories; the first is being read */
     struct store_sync *sync; /* owned; NULL: nothing waits for a sync, as the durability says */
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t more;  /* something is waiting, or stop */
@@ -52,7 +53,10 @@ static struct store_sqlite *of(const struct store *store) { return (struct store
 /* --- the store's thread --- */
 
 /* With the lock. */
-static bool nothing_to_tell(const struct store_sqlite *s) { return list_empty(&s->finished) && list_empty(&s->written); }
+static bool nothing_to_tell(const struct store_sqlite *s)
+{
+    return list_empty(&s->finished) && list_empty(&s->written);
+}
 
 /* On either thread. */
 static void finish_all(void *store, struct list *requests)
@@ -69,11 +73,15 @@ static void finish_all(void *store, struct list *requests)
         s->wake(s->wake_arg);
 }
 
-/* Behind what is being synced; must: it is to be synced, too. */
-static void pass_on(struct store_sqlite *s, struct list *requests, bool must)
+/* Behind what is being synced; must: it is to be synced, too; alone: nobody is going to write meanwhile. */
+static void pass_on(struct store_sqlite *s, struct list *requests, bool must, bool alone)
 {
-    if (s->sync == NULL || (!must && store_sync_idle(s->sync)))
+    bool idle = s->sync == NULL || store_sync_idle(s->sync);
+
+    if (s->sync == NULL || (!must && idle))
         finish_all(s, requests);
+    else if (alone && idle)
+        store_sync_now(s->sync, requests);
     else
         store_sync_add(s->sync, requests, must);
 }
@@ -94,25 +102,26 @@ static void finish(struct store_sqlite *s, struct store_request *r)
     if (r->kind == STORE_GET)
         finish_all(s, &one);
     else
-        pass_on(s, &one, r->needs_sync);
+        pass_on(s, &one, r->needs_sync, true);
 }
 
 static struct store_request *request_of(struct list *node) { return list_entry(node, struct store_request, link); }
 
-/* Those who want to know learn that only the sync is left. */
-static void tell_written(struct store_sqlite *s, struct store_request *const *group, size_t n)
+/* Those who want to know learn that only the sync is left. False: nobody does. */
+static bool tell_written(struct store_sqlite *s, struct store_request *const *group, size_t n)
 {
-    bool first;
+    bool first, some;
 
     pthread_mutex_lock(&s->lock);
     first = nothing_to_tell(s);
     for (size_t i = 0; i < n; i++)
         if (group[i]->written != NULL)
             list_push(&s->written, &group[i]->written_link);
-    first = first && !nothing_to_tell(s);
+    some = !list_empty(&s->written);
     pthread_mutex_unlock(&s->lock);
-    if (first)
+    if (first && some)
         s->wake(s->wake_arg);
+    return some;
 }
 
 /* Commits what stands at the head of the list, and the commits right behind it. */
@@ -122,6 +131,7 @@ static void serve_commits(struct store_sqlite *s, struct list *work)
     struct failure why = { 0 };
     struct list done;
     size_t n = 0;
+    bool told;
 
     list_init(&done);
     while (n < GROUP_MAX && !list_empty(work) && request_of(list_first(work))->kind == STORE_COMMIT) {
@@ -133,9 +143,8 @@ static void serve_commits(struct store_sqlite *s, struct list *work)
         group[i]->why = why;
         group[i]->needs_sync = why.err == OK;
     }
-    if (why.err == OK && s->sync != NULL)
-        tell_written(s, group, n);
-    pass_on(s, &done, why.err == OK);
+    told = why.err == OK && s->sync != NULL && tell_written(s, group, n);
+    pass_on(s, &done, why.err == OK, !told);
 }
 
 static void backup_next(struct store_sqlite *s)
@@ -150,8 +159,41 @@ static void backup_next(struct store_sqlite *s)
     }
 }
 
+/* What was written is not known to be on disk, and will not be before recovery. */
+static void heed_failed_sync(struct store_sqlite *s)
+{
+    if (s->sync != NULL && s->db.poison.err == OK && store_sync_failed(s->sync))
+        db_poison(&s->db, ERR_UNKNOWN, NULL, "an I/O error hit the sync of what was committed");
+}
+
+/* A slice of the first one. True: there is more to do. */
+static bool listing_next(struct store_sqlite *s)
+{
+    struct store_request *r = list_empty(&s->listings) ? NULL : request_of(list_first(&s->listings));
+
+    if (r != NULL)
+        heed_failed_sync(s);
+    if (r != NULL && db_read_files(&s->db, r)) {
+        list_remove(&r->link);
+        finish(s, r);
+    }
+    return !list_empty(&s->listings);
+}
+
+/* Most are done at once; behind one of a large directory they wait, so that commits need not. */
+static void listing_serve(struct store_sqlite *s, struct store_request *r)
+{
+    list_push(&s->listings, &r->link);
+    if (list_first(&s->listings) == &r->link)
+        listing_next(s);
+}
+
 static void serve_one(struct store_sqlite *s, struct store_request *r)
 {
+    if (r->kind == STORE_SCAN && read_resource(r) == RESOURCE_FILE) {
+        listing_serve(s, r);
+        return;
+    }
     switch (r->kind) {
     case STORE_BACKUP:
         list_push(&s->backups, &r->link);
@@ -191,13 +233,6 @@ static void serve_one(struct store_sqlite *s, struct store_request *r)
         break;
     }
     finish(s, r);
-}
-
-/* What was written is not known to be on disk, and will not be before recovery. */
-static void heed_failed_sync(struct store_sqlite *s)
-{
-    if (s->sync != NULL && s->db.poison.err == OK && store_sync_failed(s->sync))
-        db_poison(&s->db, ERR_UNKNOWN, NULL, "an I/O error hit the sync of what was committed");
 }
 
 static void serve(struct store_sqlite *s, struct list *work)
@@ -278,17 +313,19 @@ static void *thread_main(void *arg)
     struct list work;
     int wait_ms = QUIET_MS;
     enum rest rest = REST_NONE;
+    bool reading;
 
     list_init(&work);
     while (take_work(s, wait_ms, &work)) {
-        if (!list_empty(&work))
+        if (!list_empty(&work) || !list_empty(&s->listings))
             rest = REST_NONE;
         else if (rest == REST_NONE)
             rest = REST_QUIET;
         else if (wait_ms == TIDY_MS)
             rest = REST_LONG;
         serve(s, &work);
-        if (background(s, rest))
+        reading = listing_next(s);
+        if (background(s, rest) || reading)
             wait_ms = 0;
         else
             wait_ms = rest == REST_NONE ? QUIET_MS : TIDY_MS;
@@ -384,6 +421,7 @@ static struct store_sqlite *store_new(const struct store_options *options)
     s->wake = options->wake;
     s->wake_arg = options->wake_arg;
     list_init(&s->backups);
+    list_init(&s->listings);
     list_init(&s->waiting);
     list_init(&s->finished);
     list_init(&s->written);

@@ -28,6 +28,14 @@ static void refuse_all(struct list *requests)
     }
 }
 
+/* Before anybody is told: what is asked for after that is refused, and not written. */
+static void note_failed(struct store_sync *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->failed = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* With the lock, which is given up meanwhile. */
 static void serve_waiting(struct store_sync *s)
 {
@@ -39,13 +47,14 @@ static void serve_waiting(struct store_sync *s)
     s->must = false;
     s->busy = true;
     pthread_mutex_unlock(&s->lock);
-    if (must && !failed)
-        failed = s->work.sync(s->work.owner) != OK;
+    if (must && !failed && s->work.sync(s->work.owner) != OK) {
+        failed = true;
+        note_failed(s);
+    }
     if (failed)
         refuse_all(&work);
     s->work.finished(s->work.owner, &work);
     pthread_mutex_lock(&s->lock);
-    s->failed = failed;
     s->busy = false;
     if (is_idle(s))
         pthread_cond_broadcast(&s->idle);
@@ -120,6 +129,19 @@ void store_sync_add(struct store_sync *s, struct list *requests, bool must)
     s->must |= must;
     pthread_cond_signal(&s->more);
     pthread_mutex_unlock(&s->lock);
+}
+
+void store_sync_now(struct store_sync *s, struct list *requests)
+{
+    bool failed = store_sync_failed(s);
+
+    if (!failed && s->work.sync(s->work.owner) != OK) {
+        failed = true;
+        note_failed(s);
+    }
+    if (failed)
+        refuse_all(requests);
+    s->work.finished(s->work.owner, requests);
 }
 
 bool store_sync_idle(struct store_sync *s)

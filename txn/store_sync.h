@@ -26,6 +26,8 @@ void store_sync_free(struct store_sync **s);
 
 /* Takes the requests. must: they are finished after a sync that begins later than this; else after those before them. */
 void store_sync_add(struct store_sync *s, struct list *requests, bool must);
+/* The same as with must, at once, on this thread: which is faster where nobody has anything to write meanwhile. Only when idle. */
+void store_sync_now(struct store_sync *s, struct list *requests);
 /* Nothing is before a request that comes now. */
 bool store_sync_idle(struct store_sync *s);
 /* Until that is so. False: a sync has failed. */

@@ -102,7 +102,8 @@ bool txn_warm_up(struct txn_manager *m, const struct bytes *keys, size_t count, 
     w->ready = ready;
     w->owner = owner;
     w->link = (struct list){ 0 };
-    w->request = (struct store_request){ .kind = STORE_GET, .done = warm_done, .owner = w, .keys = w->keys, .key_count = n };
+    w->request =
+        (struct store_request){ .kind = STORE_GET, .done = warm_done, .owner = w, .keys = w->keys, .key_count = n };
     *out = w;
     manager_submit(m, &w->request);
     return true;

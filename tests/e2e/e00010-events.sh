@@ -84,6 +84,15 @@ fail_with LIMIT resp EVENTS READ t AFTER "$first"
 said "forgotten="
 expect "array 0" resp EVENTS READ t AFTER 0
 
+claim "SUBSCRIBE of several topics is all or nothing: what one lacks refuses all"
+call bell.ring kept one >/dev/null
+kept=$(($(graftctl events kept | tail -n 1 | cut -f1) - 1))
+printf 'SUBSCRIBE kept t AFTER %s\r\nGET k\r\nSUBSCRIBE kept AFTER %s\r\nQUIT\r\n' "$first" "$kept" |
+    "$TOOL/raw" "$GRAFTD_SOCKET" >"$dir/raw"
+grep -q '^-LIMIT events of .*forgotten=' "$dir/raw" || fail "it was not refused: $(cat "$dir/raw")"
+! grep -q "^-ERR Can't execute" "$dir/raw" || fail "it is subscribed nevertheless: $(cat "$dir/raw")"
+tr -d '\r' <"$dir/raw" | tr '\n' ' ' | grep -q ' \$9 subscribe \$4 kept :1 ' || fail "then it does not work: $(cat "$dir/raw")"
+
 claim "what the policy does not allow is denied by its rule"
 sed 's/"bell"/"meek"/' "$TOP/tests/e2e/bell.c" >"$dir/meek.c"
 load_graft "$dir/meek.c"

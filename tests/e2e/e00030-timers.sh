@@ -106,4 +106,72 @@ fired=$(graftctl txn list --function note --count 1 | cut -f1)
 ctl txn undo "$fired" >/dev/null
 exits 1 ctl get v
 expect_match "	parked	bell.note	" ctl timers
+ctl timer drop "$(graftctl timers | cut -f1)" >/dev/null
+
+claim "undo of a cancel leaves the timer armed as it was, also when its own function cancelled it, called or fired"
+id=$(call bell.arm 100000 bell.cancel none)
+expect OK call bell.cancel "$id"
+none || fail "still armed"
+undo_last() { ctl txn undo "$(graftctl txn list --function "$1" --count 1 | cut -f1)" >/dev/null; }
+undo_last cancel
+expect_match "^$id	armed	bell.cancel	" ctl timers
+fires=$(call bell.arm 0 bell.cancel "$id")
+until_true "the timer to cancel the other" none
+undo_last cancel
+expect "$fires	parked
+$id	armed" sh -c 'graftctl timers | cut -f1,2 | sort -k2,2r'
+ctl timer drop "$id" >/dev/null
+ctl timer drop "$fires" >/dev/null
+stop
+
+[ -x /usr/bin/python3 ] || exit 0
+claim "limit timers holds for calls that arm at the same moment; what comes to nothing gives its place back"
+echo 'limit timers 2' >>"$dir/policy"
+start
+/usr/bin/python3 - "$GRAFTD_SOCKET" <<'P'
+import socket, sys
+
+class Client:
+    def __init__(self):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.settimeout(10)
+        self.s.connect(sys.argv[1])
+        self.f = self.s.makefile("rb")
+    def ask(self, line):
+        self.s.sendall(line.encode() + b"\r\n")
+        head = self.f.readline().rstrip()
+        return self.f.read(int(head[1:]) + 2)[:-2] if head[:1] == b"$" else head
+
+def refused(reply):
+    assert reply.startswith(b"-LIMIT ") and reply.endswith(b"limit=timers allowed=2 used=3"), reply
+
+ARM = "CALL bell.arm ARGS 100000 bell.note k v"
+a, b = Client(), Client()
+assert a.ask(ARM)[:1] != b"-"
+assert a.ask("BEGIN") == b"+OK"
+assert a.ask("SAVEPOINT before") == b"+OK"
+assert a.ask(ARM)[:1] != b"-"
+refused(b.ask(ARM))  # nothing of a's is committed
+assert a.ask("ROLLBACK TO before") == b"+OK"
+assert b.ask("CALL bell.arm_and_fail ARGS 100000 bell.note k")[:9] == b"-ABORTED "
+assert b.ask("BEGIN") == b"+OK"
+assert b.ask(ARM)[:1] != b"-"
+refused(a.ask(ARM))
+assert a.ask("ROLLBACK") == b"+OK"
+assert b.ask("ROLLBACK") == b"+OK"
+second = a.ask(ARM).decode()
+assert second[:1] != "-"
+refused(b.ask(ARM))
+assert b.ask("TIMER DROP " + second) == b"+OK"
+assert b.ask("CALL bell.arm ARGS 0 bell.note fires v")[:1] != b"-"
+P
+until_true "the timer" is fires v.
+expect_match "^[^ ]*$" sh -c 'graftctl timers | cut -f1'
+expect OK resp FCALL bell.cancel 0 "$(graftctl timers | cut -f1)"
+call bell.arm 100000 bell.note k v >/dev/null
+call bell.arm 100000 bell.note k v >/dev/null
+fail_with LIMIT call bell.arm 100000 bell.note k v
+kill9
+start
+fail_with LIMIT call bell.arm 100000 bell.note k v
 stop

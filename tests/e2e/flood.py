@@ -1,5 +1,6 @@
 # Clients that want more than their share. argv: socket, what to do, its arguments. Rules are asserted; floods just run.
 import os
+import re
 import resource
 import socket
 import sys
@@ -58,7 +59,7 @@ def info(name):
 
 def refused(s):
     reply = to_the_end(s)
-    assert reply.startswith(b"-BUSY max number of clients reached"), reply
+    assert re.match(rb"-BUSY .* in the policy\. limit=clients(-per-user)? allowed=\d+ used=\d+\r\n$", reply), reply
     return reply
 
 
@@ -81,12 +82,13 @@ def places(per_user, all_users):  # both limits; as root another user is there, 
     mine = [client() for _ in range(per_user)]
     assert all(lives(s) for s in mine)
     reply = refused(client())
-    assert b"limit clients-per-user %d" % per_user in reply, reply
+    assert b"may have no more: close some, or raise `limit clients-per-user`" in reply, reply
+    assert b"limit=clients-per-user allowed=%d used=%d" % (per_user, per_user) in reply, reply
 
     def another():
         others = [client() for _ in range(all_users - per_user)]
         assert all(lives(s) for s in others)
-        assert b"limit clients %d" % all_users in refused(client())
+        assert b"limit=clients allowed=%d used=%d" % (all_users, all_users) in refused(client())
 
     if os.getuid() == 0:
         as_user(12345, another)

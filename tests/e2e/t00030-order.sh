@@ -23,9 +23,11 @@ asks() { # CLIENT MOODS
                 printf "GET row:%d\r\n", client
             else if (m == "other") # of another graft, and of one that there is not
                 printf "FCALL moody.count 1 own:%d:%d quick\r\nFCALL nobody.home 0\r\n", client, i
+            else if (m == "idem" || m == "dry")
+                printf "CALL row.add %s ARGS row:%d %d quick\r\n", m == "dry" ? "DRYRUN" : "IDEM " client "." i, client, i
             else
                 printf "FCALL row.add 0 row:%d %d %s\r\n", client, i, m
-            if (m !~ /^(no|crash|get|other)$/)
+            if (m !~ /^(no|crash|get|other|dry)$/)
                 printf "%d ", i >"/dev/stderr"
         }
         printf "QUIT\r\n"
@@ -67,4 +69,7 @@ check "hot spin hot quick hot no"
 
 claim "other commands and other grafts stand between them"
 check "get other no get quick other hot"
+
+claim "calls with tokens, and calls that are only tried"
+check "idem idem quick dry idem no dry idem quick crash idem"
 stop

@@ -23,7 +23,8 @@ graftctl doctor --json 2>/dev/null | /usr/bin/python3 -c '
 import json, sys
 walls = {w["wall"]: w for w in json.load(sys.stdin)}
 assert walls["seccomp"]["state"] == "stands", walls
-assert all(set(w) == {"wall", "state", "purpose", "reason", "hint"} for w in walls.values())'
+assert all(set(w) == {"wall", "state", "purpose", "reason", "hint", "running"} for w in walls.values())
+assert all(w["running"] == "" for w in walls.values())'
 
 claim "the filters, for people, with the hash that the start tells"
 graftd --dump-filter >"$dir/filter"
@@ -35,7 +36,14 @@ worker_calls=$(sed -n '/^worker/,$p' "$dir/filter" | sed -n 's/^    allow //p' |
 start
 grep -q "seccomp=2-stage/$hash .*selftest=1" "$dir/log" || fail "the line at start: $(cat "$dir/log")"
 graftctl stat grafts | grep -q "selftest=1" || fail "INFO does not tell"
+
+claim "doctor tells of the walls of the daemon that runs, beside its own trial"
+graftctl doctor >"$dir/doctor" 2>"$dir/verdict"
+[ "$(column 6 | sort -u)" = stands ] || fail "of the running one: $(cat "$dir/doctor")"
+grep -q "^the graftd that runs (process $daemon): seccomp=2-stage/$hash .* degraded=none daemon=" "$dir/verdict" || fail "it said: $(cat "$dir/verdict")"
 stop
+graftctl doctor >"$dir/doctor" 2>"$dir/verdict"
+[ "$(column 6 | sort -u)" = "" ] && grep -q '^no graftd runs that tells' "$dir/verdict" || fail "nobody runs: $(cat "$dir/doctor" "$dir/verdict")"
 
 claim "a policy names the layers that must stand, and those that may be missing"
 cat >"$dir/policy" <<'END'
@@ -72,6 +80,9 @@ if poor true 2>/dev/null; then
     daemon=$!
     until_true "graftd to be ready" graftctl ping
     grep -q 'degraded=user,userns daemon=' "$dir/log" || fail "$(cat "$dir/log")"
+    graftctl doctor >"$dir/doctor" 2>&1
+    [ "$(sed -n 's/^userns	//p' "$dir/doctor" | cut -f1,5)" = "stands	missing" ] || fail "where it runs: $(cat "$dir/doctor")"
+    [ "$(sed -n 's/^mseal	//p' "$dir/doctor" | cut -f5)" = stands ] || fail "where it runs: $(cat "$dir/doctor")"
     load_graft "$TOP/grafts/nop/nop.c"
     load_naughty syscall
     fail_with CRASHED call syscall.run

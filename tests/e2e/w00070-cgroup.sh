@@ -7,7 +7,7 @@ grep -q '^cgroup	not asked for	.*limit cpu-weight' "$dir/doctor" || skip "no con
 mkdir -p -m 700 "$dir/data" "$dir/other" "$dir/backups"
 groups() { find /sys/fs/cgroup -type d -name "graftd-$(stat -c %D-%i "$1" | { # as graftd writes it: both in hex
     IFS=- read -r dev ino && printf '%s-%x' "$dev" "$ino"
-}).$2" 2>/dev/null | head -n 1; } # DATA daemon|grafts
+})-[0-9]*.$2" 2>/dev/null | head -n 1; } # DATA daemon|grafts
 group() { find "$(groups "$dir/data" grafts)" -type d -name "graft-$1-[0-9]*" ! -name '*-slow'; } # GRAFT
 one_group() { [ "$(group "$1" | grep -c .)" -eq "$2" ]; }                        # GRAFT HOW-MANY
 nothing_left() { [ -z "$(groups "$1" daemon)$(groups "$1" grafts)" ]; }          # DATA

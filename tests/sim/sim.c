@@ -3,9 +3,10 @@
  *
  * A run is a few lives of one daemon over one disk. In each, clients ask at random while workers do their scripted
  * worst; a life ends in silence (all was answered, nothing can happen any more), by a stop in the middle, by a crash,
- * or by a disk that fails. After each the model judges the disk as recovery finds it (T1 to T7), and nothing may be
- * left in memory. A crash is the moment from which nobody hears anything and nothing reaches the disk; the corpse is
- * then taken apart, so that a sanitizer sees what it leaks.
+ * or by a disk that fails. In some another daemon takes over in the middle, and is gone before it serves: the drain is taken
+ * back, with the store closed and opened again if it came so far, and life goes on. After each the model judges the disk as
+ * recovery finds it (T1 to T7), and nothing may be left in memory. A crash is the moment from which nobody hears anything
+ * and nothing reaches the disk; the corpse is then taken apart, so that a sanitizer sees what it leaks.
  *
  * Every run is fixed by its seed. One that fails prints it; `sim SEED` repeats it, with SIM_VERBOSE=1 the daemon's log,
  * too. Then the canaries: runs in which the world breaks a promise of its own must fail (store: a committed effect
@@ -53,7 +54,7 @@ enum {
 };
 
 enum canary { CANARY_NONE, CANARY_STORE, CANARY_TIMER, CANARY_PORT };
-enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN };
+enum ending { END_SILENCE, END_STOP, END_CRASH, END_UNKNOWN, END_TAKEOVER };
 
 struct world {
     struct core core; /* first: handlers get it, and find us */
@@ -67,6 +68,7 @@ struct world {
     struct drain drain;
     bool honest; /* see client_sim.h; for all lives, as grafts outlive them */
     bool ready, loaded, ended, stopped, poisoned;
+    bool lent;            /* another daemon has the socket */
     bool bad_disk, quiet; /* quiet: whatever could still happen has */
     struct client_sim clients[CLIENTS];
     unsigned client_count; /* connected so far */
@@ -93,11 +95,29 @@ static void drain(struct core *core)
         drain_begin(&w->drain, policy_limits(core->policy)->drain_ms);
 }
 
+static void close_store(struct world *w)
+{
+    txn_manager_free(&w->core.txns);
+    w->core.store->ops->close(w->core.store);
+    w->core.store = NULL;
+}
+
+/* As in graftd/daemon_takeover.c. */
+static void drained(struct world *w)
+{
+    if (w->lent && !w->poisoned)
+        close_store(w);
+    else
+        drain_leave(&w->drain);
+}
+
 static void tick(void *owner)
 {
     struct world *w = owner;
     int64_t now = port_now_ms(w->core.port), next;
 
+    if (w->core.txns == NULL)
+        return;
     txn_poll(w->core.txns, now);
     if (txn_manager_poisoned(w->core.txns) && !w->poisoned) {
         w->poisoned = true;
@@ -106,7 +126,8 @@ static void tick(void *owner)
     next = txn_next_deadline_ms(w->core.txns);
     if (next >= 0)
         w->core.port->ops->timer_start(w->lock_timer, next > now ? (uint64_t)(next - now) : 0);
-    drain_step(&w->drain);
+    if (drain_step(&w->drain))
+        drained(w);
 }
 
 static void wants_tick(void *owner) { port_soon(((struct world *)owner)->core.port); }
@@ -208,7 +229,7 @@ static void boot(struct world *w)
     list_init(&w->core.calls);
     list_init(&w->core.clients);
     list_init(&w->core.sessions);
-    w->ready = w->loaded = w->ended = w->stopped = w->poisoned = w->bad_disk = w->quiet = false;
+    w->ready = w->loaded = w->ended = w->stopped = w->poisoned = w->lent = w->bad_disk = w->quiet = false;
     w->client_count = 0;
     port->tick = tick;
     port->tick_owner = w;
@@ -234,8 +255,7 @@ static void take_apart(struct world *w)
     drain_fini(&w->drain);
     registry_free(&w->core.registry);
     super_free(&w->core.super);
-    txn_manager_free(&w->core.txns);
-    w->core.store->ops->close(w->core.store);
+    close_store(w);
     timers_free(&w->core.timers);
     events_free(&w->core.events);
     left = port_sim_free(&w->core.port);
@@ -309,6 +329,24 @@ static void disk_fails(struct world *w)
     store_mem_fail_next(w->store.inner, kinds[chance_below(&w->chance, 8)], ERR_STORAGE, false);
 }
 
+/* The daemon closes its connections, some with requests that it has not looked at. */
+static void take_over(struct world *w)
+{
+    for (unsigned i = 0; i < w->client_count; i++)
+        w->clients[i].patient = false;
+    w->lent = true;
+    drain(&w->core);
+}
+
+/* The other one dies at any time: while calls still run here, or when it has the store. */
+static void take_back(struct world *w)
+{
+    w->lent = false;
+    if (w->core.txns == NULL)
+        open_store(w);
+    drain_take_back(&w->drain);
+}
+
 static void end_life(struct world *w, enum ending ending)
 {
     switch (ending) {
@@ -320,6 +358,9 @@ static void end_life(struct world *w, enum ending ending)
         break;
     case END_UNKNOWN:
         store_mem_fail_next(w->store.inner, STORE_COMMIT, ERR_UNKNOWN, chance_one_in(&w->chance, 2));
+        break;
+    case END_TAKEOVER:
+        take_over(w);
         break;
     default:
         break;
@@ -341,13 +382,16 @@ static void live(struct world *w, enum ending ending)
     for (; going && !w->stopped && !wrong(w) && step < STEPS_MAX; step++) {
         if (w->client_count < clients && (w->client_count == 0 || chance_one_in(&w->chance, 50)))
             connect_one(w);
-        if (w->bad_disk && chance_one_in(&w->chance, 300))
+        if (w->bad_disk && w->core.txns != NULL && chance_one_in(&w->chance, 300))
             disk_fails(w);
         if (step >= end && !w->ended && (step == end + CRASH_STEPS_MAX || moment_has_come(w, ending))) {
             w->ended = true;
             end_life(w, ending);
+            clients = ending == END_TAKEOVER ? CLIENTS : clients;
         }
-        going = port_sim_step(w->core.port) || (w->client_count < clients && !w->core.draining);
+        if (w->lent && !w->poisoned && chance_one_in(&w->chance, 100))
+            take_back(w);
+        going = port_sim_step(w->core.port) || w->lent || (w->client_count < clients && !w->core.draining);
     }
     if (step == STEPS_MAX)
         model_wrong(&w->model, "after %d steps there is no silence", STEPS_MAX);
@@ -374,9 +418,9 @@ static void judge_disk(struct world *w)
 
 static void run_life(struct world *w)
 {
-    static const enum ending endings[] = { END_SILENCE, END_SILENCE, END_STOP,   END_CRASH,
-                                           END_CRASH,   END_CRASH,   END_UNKNOWN };
-    enum ending ending = endings[chance_below(&w->chance, 7)];
+    static const enum ending endings[] = { END_SILENCE, END_SILENCE, END_STOP,     END_CRASH,   END_CRASH,
+                                           END_CRASH,   END_UNKNOWN, END_TAKEOVER, END_TAKEOVER };
+    enum ending ending = endings[chance_below(&w->chance, 9)];
 
     boot(w);
     if (!run_until(w, &w->ready))

@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -98,6 +100,22 @@ graft_client *reach(void)
     if (graft_client_connect(c, place.socket) != GRAFT_CLIENT_OK)
         graft_client_free(&c);
     return c;
+}
+
+int reach_bare(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct timeval patience = { .tv_sec = REPLY_MS_MAX / 1000 };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        complain("no socket for %s", place.socket);
+    memcpy(address.sun_path, place.socket, sizeof place.socket);
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+        connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 static bool answers(void *connection) { return (*(graft_client **)connection = reach()) != NULL; }

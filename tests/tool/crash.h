@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct resource {
     const char *name;
@@ -52,12 +53,19 @@ void add(struct words *w, const char *format, ...) __attribute__((format(printf,
 void say(struct words *w, const char *word, ...) __attribute__((sentinel));
 
 graft_client *reach(void); /* NULL: nobody is there */
+int reach_bare(void);      /* the same, a descriptor; -1 */
 /* The reply, owned by the caller. An error, or a lost connection, is a complaint. */
 graft_reply *ask(graft_client *connection, const struct words *w);
 /* The reply, or NULL: the connection is lost, as it should be after a kill. An error is a complaint. */
 graft_reply *try_ask(graft_client *connection, const struct words *w);
 /* The same of a call that fails, ABORTED or CRASHED: false: the connection is lost. */
 bool try_refused(graft_client *connection, const struct words *w);
+
+/* crash_ear.c: a subscription from behind an id on; to be fclose()d. NULL: the connection is lost. */
+enum { EAR_TEXT = 64 };
+FILE *ear_open(const char *topic, int64_t after);
+/* The next event. False: the connection is lost, or nothing came for REPLY_MS_MAX. */
+bool ear_hear(FILE *ear, const char *topic, int64_t *id, char text[EAR_TEXT]);
 
 /* What ledger.bulk writes into each piece for that text; out has CRASH_PIECE_SIZE bytes. */
 void bulk_piece(const char *text, char *out);

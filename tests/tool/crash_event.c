@@ -1,13 +1,15 @@
 /*
  * Events under kill -9. Each call of a client emits its number on a topic of its own and on one that all share, and leaves it
- * in a key: one transaction. Some calls fail in the end. A reader follows the shared topic, and reads on from its last id
- * after each kill; what it was told must not be lost either (T2).
+ * in a key: one transaction. Some calls fail in the end. A reader follows the shared topic, and a subscriber is told of it;
+ * both go on from their last id after each kill, and what they were told must not be lost either (T2).
  *
- * After a crash each topic holds the numbers up to that in the key, each once, in their order, with rising ids.
+ * After a crash each topic holds the numbers up to that in the key, each once, in their order, with rising ids; and the
+ * subscriber hears of all of them, and of nothing else.
  */
 #include "tests/tool/crash.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +30,7 @@ struct reader {
 };
 
 static struct client clients[CLIENTS];
-static struct reader readers[CLIENTS], follower;
+static struct reader readers[CLIENTS], follower, subscriber; /* the last two: of the shared topic */
 
 /* ---- the load ---- */
 
@@ -69,18 +71,18 @@ static void *run_client(void *arg)
 }
 
 /* The payload of each topic of a client's own is a number, that of the shared one "event:CLIENT NUMBER". */
-static void take_event(struct reader *reader, const graft_reply *event)
+static void take_event(struct reader *reader, int64_t id, const char *text)
 {
-    int64_t id = graft_client_integer(graft_client_item(event, 0)), n = 0;
-    const char *text = graft_client_text(graft_client_item(event, 1), NULL);
+    bool shared = reader == &follower || reader == &subscriber;
+    const char *how = reader == &subscriber ? "SUBSCRIBE" : "READ";
+    int64_t n = 0;
     int number = 0;
-    bool good =
-        reader == &follower ? sscanf(text, "event:%d %" SCNd64, &number, &n) == 2 : sscanf(text, "%" SCNd64, &n) == 1;
+    bool good = shared ? sscanf(text, "event:%d %" SCNd64, &number, &n) == 2 : sscanf(text, "%" SCNd64, &n) == 1;
 
     if (id <= reader->last_id)
-        complain("event topic %s: id %" PRId64 " came after %" PRId64, reader->topic, id, reader->last_id);
+        complain("event topic %s, %s: id %" PRId64 " came after %" PRId64, reader->topic, how, id, reader->last_id);
     if (!good || number < 0 || number >= CLIENTS || n != reader->seen[number] + 1)
-        complain("event topic %s: \"%s\" came after number %" PRId64 ": not each once", reader->topic, text,
+        complain("event topic %s, %s: \"%s\" came after number %" PRId64 ": not each once", reader->topic, how, text,
                  good && number >= 0 && number < CLIENTS ? reader->seen[number] : -1);
     reader->last_id = id;
     reader->seen[number] = n;
@@ -104,25 +106,72 @@ static bool read_page(struct reader *reader, graft_client *connection, int block
     if (r == NULL)
         return false;
     *more = graft_client_count(r) == PAGE;
-    for (size_t i = 0; i < graft_client_count(r); i++)
-        take_event(reader, graft_client_item(r, i));
+    for (size_t i = 0; i < graft_client_count(r); i++) {
+        const graft_reply *event = graft_client_item(r, i);
+        take_event(reader, graft_client_integer(graft_client_item(event, 0)),
+                   graft_client_text(graft_client_item(event, 1), NULL));
+    }
     graft_client_free_reply(&r);
     return true;
+}
+
+/* False: the connection is lost. */
+static bool hear(FILE *ear)
+{
+    char text[EAR_TEXT];
+    int64_t id;
+
+    if (!ear_hear(ear, subscriber.topic, &id, text))
+        return false;
+    take_event(&subscriber, id, text);
+    return true;
+}
+
+static void *run_subscriber(void *arg)
+{
+    FILE *ear = ear_open(subscriber.topic, subscriber.last_id);
+
+    (void)arg;
+    while (ear != NULL && hear(ear))
+        ;
+    if (ear != NULL)
+        fclose(ear);
+    return NULL;
 }
 
 static void *run_follower(void *arg)
 {
     graft_client *connection = reach();
+    pthread_t beside;
     bool more;
 
     (void)arg;
+    if (pthread_create(&beside, NULL, run_subscriber, NULL) != 0)
+        complain("no more threads");
     while (connection != NULL && read_page(&follower, connection, BLOCK_MS, &more))
         ;
     graft_client_free(&connection);
+    pthread_join(beside, NULL);
     return NULL;
 }
 
 /* ---- after a crash ---- */
+
+/* Until it has heard what the follower has read. */
+static void hear_all(void)
+{
+    FILE *ear = ear_open(subscriber.topic, subscriber.last_id);
+
+    while (memcmp(subscriber.seen, follower.seen, sizeof follower.seen) != 0)
+        if (ear == NULL || !hear(ear))
+            complain("event topic %s: SUBSCRIBE told up to id %" PRId64 ", and there are events up to %" PRId64,
+                     subscriber.topic, subscriber.last_id, follower.last_id);
+    if (subscriber.last_id != follower.last_id)
+        complain("event topic %s: the last event is %" PRId64 ", and %" PRId64 " by SUBSCRIBE", subscriber.topic,
+                 follower.last_id, subscriber.last_id);
+    if (ear != NULL)
+        fclose(ear);
+}
 
 static void read_all(struct reader *reader, graft_client *connection)
 {
@@ -160,6 +209,7 @@ static void check(graft_client *connection)
     read_all(&follower, connection);
     for (int i = 0; i < CLIENTS; i++)
         read_all(&readers[i], connection);
+    hear_all();
     for (int i = 0; i < CLIENTS; i++)
         check_client(&clients[i], connection);
 }
@@ -171,8 +221,9 @@ static void finish(graft_client *connection)
         readers[i].last_id = 0;
         memset(readers[i].seen, 0, sizeof readers[i].seen);
     }
-    follower.last_id = 0;
+    follower.last_id = subscriber.last_id = 0;
     memset(follower.seen, 0, sizeof follower.seen);
+    memset(subscriber.seen, 0, sizeof subscriber.seen);
     check(connection);
 }
 
@@ -182,6 +233,7 @@ static void set_up(graft_client *connection)
 {
     (void)connection;
     snprintf(follower.topic, sizeof follower.topic, "rings");
+    snprintf(subscriber.topic, sizeof subscriber.topic, "rings");
     for (int i = 0; i < CLIENTS; i++) {
         clients[i] = (struct client){ .number = i };
         snprintf(readers[i].topic, sizeof readers[i].topic, "rings.%d", i);

@@ -562,7 +562,7 @@ static void a_group_of_the_same_data_that_is_in_use_is_not_shared(void **state)
     leave("graftd-1-2.daemon", "4711\n");
     leave("graftd-1-2.grafts", "");
     leave("graftd-1-2.grafts/graft-bank-1", "");
-    refused("another graftd with the same data directory");
+    refused("another graftd is in those of this name");
     assert_true(is_there(in(own, "graftd-1-2.grafts/graft-bank-1")));
     assert_string_equal(get(in(own, "graftd-1-2.daemon/cgroup.procs")), "4711\n");
     assert_string_equal(where, own);

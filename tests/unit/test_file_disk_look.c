@@ -1,6 +1,6 @@
 /*
- * Files on disk, looked at: what stands, listings in byte order, content that is read as it was or not at all; and the
- * roots that are opened for it.
+ * Files on disk, looked at: what stands, content that is read as it was or not at all; and the roots that are opened for
+ * it.
  */
 #include "tests/disk_case.h"
 
@@ -23,49 +23,6 @@ static void says_what_stands(void **state)
     assert_int_equal(look("a/", &i), ERR_BADARG);
     assert_int_equal(look("a/below", &i), ERR_BADARG);
     assert_int_equal(look("z", &i), ERR_ABSENT); /* it is in the root r */
-}
-
-static void lists_in_byte_order(void **state)
-{
-    bool more;
-
-    (void)state;
-    disk_kit_put(&kit, "d.x", "", 0600); /* before "d/" in byte order, as "." is before "/" */
-    disk_kit_put(&kit, "\xff\n odd", "", 0600);
-    assert_string_equal(list("", "", 100, &more), "a b d.x d/ r/ \xff\n odd ");
-    assert_false(more);
-    assert_string_equal(list("", "b", 2, &more), "b d.x ");
-    assert_true(more);
-    assert_string_equal(list("", "d.x\x01", 3, &more), "d/ r/ \xff\n odd ");
-    assert_false(more);
-    assert_string_equal(list("", "", 0, &more), "");
-    assert_true(more);
-    assert_string_equal(list("d/", "", 9, &more), "d/x ");
-    assert_string_equal(list("r/", "", 9, &more), "r/z ");
-    assert_null(list("none/", "", 9, &more));
-    assert_int_equal(why.err, ERR_ABSENT);
-    assert_null(list("a/", "", 9, &more));
-    assert_int_equal(why.err, ERR_BADARG);
-    assert_null(list("d", "", 9, &more));
-    assert_null(list("../", "", 9, &more));
-}
-
-static void a_directory_too_large_is_not_listed(void **state)
-{
-    char path[128];
-    bool more;
-
-    (void)state;
-    disk_kit_dir(&kit, "many");
-    for (int i = 0; i <= FILE_LIST_MAX; i++) {
-        snprintf(path, sizeof path, "%s/files/many/%d", kit.top, i);
-        assert_int_equal(mknod(path, S_IFREG | 0600, 0), 0);
-    }
-    assert_null(list("many/", "", 1, &more));
-    assert_int_equal(why.err, ERR_LIMIT);
-    assert_int_equal(unlink(path), 0);
-    assert_string_equal(list("many/", "", 1, &more), "many/0 ");
-    assert_true(more);
 }
 
 static void reads_what_an_image_says(void **state)
@@ -176,8 +133,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(says_what_stands),
-        TEST(lists_in_byte_order),
-        TEST(a_directory_too_large_is_not_listed),
         TEST(reads_what_an_image_says),
         TEST(a_file_that_changed_is_not_read),
         TEST(roots_that_cannot_be_are_refused),

@@ -114,6 +114,27 @@ static void what_wrote_nothing_waits_and_asks_for_no_sync(void **state)
     assert_int_equal(d->syncs, 1);
 }
 
+static void who_is_alone_need_not_wait_for_the_thread(void **state)
+{
+    struct slow_disk *d = *state;
+    struct named a = { .name = 'a', .r.needs_sync = true }, b = { .name = 'b', .r.needs_sync = true };
+    struct list one;
+
+    list_init(&one);
+    list_push(&one, &a.r.link);
+    sem_post(&d->may_end);
+    store_sync_now(d->sync, &one);
+    assert_string_equal(d->order, "a");
+    assert_int_equal(d->syncs, 1);
+    assert_int_equal(a.r.why.err, OK);
+    d->fails = true;
+    list_push(&one, &b.r.link);
+    sem_post(&d->may_end);
+    store_sync_now(d->sync, &one);
+    assert_int_equal(b.r.why.err, ERR_UNKNOWN);
+    assert_true(store_sync_failed(d->sync));
+}
+
 static void after_a_failed_sync_there_is_no_other(void **state)
 {
     struct slow_disk *d = *state;
@@ -238,9 +259,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_sync_serves_all_that_came_while_another_ran, slow_setup, slow_teardown),
         cmocka_unit_test_setup_teardown(what_wrote_nothing_waits_and_asks_for_no_sync, slow_setup, slow_teardown),
+        cmocka_unit_test_setup_teardown(who_is_alone_need_not_wait_for_the_thread, slow_setup, slow_teardown),
         cmocka_unit_test_setup_teardown(after_a_failed_sync_there_is_no_other, slow_setup, slow_teardown),
-        cmocka_unit_test_setup_teardown(a_commit_is_written_while_others_are_synced_and_all_are_done_in_order, kit_setup,
-                                        kit_teardown),
+        cmocka_unit_test_setup_teardown(a_commit_is_written_while_others_are_synced_and_all_are_done_in_order,
+                                        kit_setup, kit_teardown),
         cmocka_unit_test_setup_teardown(without_durability_nobody_hears_of_written, kit_setup, kit_teardown),
     };
 
