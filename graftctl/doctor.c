@@ -66,7 +66,8 @@ static bool is_degraded(struct bytes walls, const char *wall)
     return false;
 }
 
-/* "stands", "missing"; "": nobody answers. A wall that is graftd's own has a line of its own, "none" if it is missing. */
+/* "stands", "missing"; "": nobody answers. A wall that is graftd's own has a line of its own: "none" if it is missing, or,
+ * for shares of the CPU, not asked for. */
 static const char *runs_behind(struct bytes info, const char *wall)
 {
     struct bytes walls = info_value(info, "sandbox"), own;
@@ -77,7 +78,7 @@ static const char *runs_behind(struct bytes info, const char *wall)
     snprintf(name, sizeof name, "sandbox_%s", wall);
     own = info_value(info, name);
     if (own.data != NULL)
-        return bytes_equal(own, bytes_str("none")) ? "missing" : "stands";
+        return !bytes_equal(own, bytes_str("none")) ? "stands" : strcmp(wall, "cgroup") == 0 ? "none" : "missing";
     return is_degraded(walls, wall) ? "missing" : "stands";
 }
 

@@ -105,6 +105,15 @@ static int serve(struct daemon *d)
     return d->status;
 }
 
+/* One that comes too late changes nothing: the status tells how it went. */
+static void hold_signals(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+}
+
 int main(int argc, char **argv)
 {
     static struct daemon d = { .data_fd = -1,
@@ -123,6 +132,7 @@ int main(int argc, char **argv)
         status = look(&d);
     else if (status == 0)
         status = serve(&d);
+    hold_signals();
     daemon_close(&d);
     return status;
 }

@@ -1,6 +1,6 @@
 /*
- * Batches: what is decided, on its way to disk. The store has the first ones: some are being synced, one at most is being
- * written; others wait behind it in order; the last one is filling.
+ * Batches: what is decided, on its way to disk. One is in flight; others wait behind it in order; the last one is
+ * filling.
  *
  *  1. Batches reach the disk in the order of their numbers, and everything a transaction read is in its own batch or an
  *     earlier one, so what is on disk is at any instant a prefix of what was decided (T6, T7).
@@ -37,7 +37,6 @@ static struct batch *batch_new(struct txn_manager *m)
         return NULL;
     }
     b->m = m;
-    b->sent = false;
     b->number = m->batch_next++;
     list_init(&b->readers);
     list_push(&m->batches, &b->link);
@@ -82,7 +81,7 @@ static struct batch *batch_filling(struct txn_manager *m)
 {
     struct list *last = list_last(&m->batches);
 
-    if (last != NULL && !batch_of(last)->sent && batch_of(last)->count < BATCH_ITEM_MAX &&
+    if (last != NULL && batch_of(last) != m->in_flight && batch_of(last)->count < BATCH_ITEM_MAX &&
         batch_of(last)->bytes < BATCH_BYTES_MAX)
         return batch_of(last);
     return batch_new(m);
@@ -191,41 +190,18 @@ static bool batch_can_wait(struct txn_manager *m, const struct batch *b)
 
 static void batch_done(struct store_request *r);
 
-/* Only its sync is left: the next one may be written. */
-static void batch_written(struct store_request *r)
-{
-    struct batch *b = r->owner;
-
-    b->m->writing = false;
-}
-
-/* The first one that the store has not; NULL: there is none. */
-static struct batch *batch_waiting(struct txn_manager *m)
-{
-    list_each (node, &m->batches)
-        if (!batch_of(node)->sent)
-            return batch_of(node);
-    return NULL;
-}
-
-/* Each batch has its price. So while another is being synced, one goes with half of the transactions that there are, or not
- * before that is done. */
-static bool worth_a_batch(const struct txn_manager *m, const struct batch *b)
-{
-    return m->sent_count == 0 || 2 * b->count >= m->stats.open;
-}
-
 void batch_submit(struct txn_manager *m)
 {
-    struct batch *b = batch_waiting(m);
+    struct list *first = list_first(&m->batches);
+    struct batch *b;
     size_t at = 0, entry = 0;
 
-    if (m->writing || m->sent_count == BATCH_SENT_MAX || m->failed_from != 0 || m->poisoned)
+    if (m->in_flight != NULL || m->poisoned || (first == NULL && !m->id_wanted) ||
+        (first != NULL && batch_can_wait(m, batch_of(first))))
         return;
-    if (b != NULL && (batch_can_wait(m, b) || !worth_a_batch(m, b)))
-        return;
-    if (b == NULL && (!m->id_wanted || m->sent_count > 0 || (b = batch_new(m)) == NULL))
-        return; /* without memory the next poll tries again */
+    b = first == NULL ? batch_new(m) : batch_of(first);
+    if (b == NULL)
+        return; /* the next poll tries again */
     for (size_t i = 0; i < b->count; i++) {
         b->entries[entry] = entry_of(&b->items[i], b->effects == NULL ? NULL : b->effects + at);
         at += b->entries[entry].effect_count;
@@ -235,17 +211,16 @@ void batch_submit(struct txn_manager *m)
     }
     CHECK(at == b->effect_count && entry == b->entry_count);
     b->request = (struct store_request){ .kind = STORE_COMMIT,
-                                         .written = m->stats.open > b->count ? batch_written : NULL,
                                          .done = batch_done,
                                          .owner = b,
                                          .entries = b->entries,
-                                         .entry_count = b->entry_count };
+                                         .entry_count = b->entry_count,
+                                         .apart = m->stats.open > b->count };
     if (m->id_wanted) {
         m->id_block_began = m->id_next;
         b->request.txn_reserve = m->id_next + m->id_block - 1;
     }
-    b->sent = m->writing = true;
-    m->sent_count++;
+    m->in_flight = b;
     m->rows_due_ms = -1;
     m->rows_wanted = false;
     m->stats.batches++;
@@ -420,24 +395,12 @@ static void batches_fail(struct txn_manager *m, uint64_t number, const struct fa
 void manager_poison(struct txn_manager *m)
 {
     struct failure why = { 0 };
-    struct batch *waiting;
 
     if (m->poisoned)
         return;
     m->poisoned = true;
     fail(&why, ERR_STORAGE, "the store takes no more writes; it was rolled back");
-    waiting = batch_waiting(m);
-    batches_fail(m, waiting == NULL ? UINT64_MAX : waiting->number, &why);
-}
-
-static void first_failed(struct txn_manager *m, uint64_t number, const struct failure *why)
-{
-    m->failed_from = number;
-    m->store_failure = *why;
-    if (why->err == ERR_UNKNOWN)
-        m->poisoned = true;
-    else
-        m->store_failure.err = ERR_STORAGE;
+    batches_fail(m, m->in_flight == NULL ? 0 : m->in_flight->number + 1, &why);
 }
 
 static void batch_done(struct store_request *r)
@@ -448,24 +411,20 @@ static void batch_done(struct store_request *r)
     bool reserved = r->txn_reserve > 0;
 
     m->request_count--;
-    m->sent_count--;
-    m->writing = m->writing && m->sent_count > 0; /* it is the last one's */
+    m->in_flight = NULL;
     if (reserved)
         m->id_wanted = false;
     if (why.err == OK) {
-        CHECK(m->failed_from == 0);
         batch_stored(b);
         ids_settle(m, NULL);
         return;
     }
-    if (m->failed_from == 0)
-        first_failed(m, b->number, &why);
-    m->failed_ids |= reserved;
-    if (m->sent_count > 0)
-        return; /* those behind it fail, too; none goes before the store gave it back */
-    batches_fail(m, m->failed_from, &m->store_failure);
-    if (m->failed_ids)
-        ids_settle(m, &m->store_failure);
-    m->failed_from = 0;
-    m->failed_ids = false;
+    m->store_failure = why;
+    if (why.err == ERR_UNKNOWN)
+        m->poisoned = true;
+    else
+        why.err = ERR_STORAGE;
+    batches_fail(m, b->number, &why);
+    if (reserved)
+        ids_settle(m, &why);
 }

@@ -30,19 +30,18 @@
 #include "txn/undo.h"
 
 enum {
-    BATCH_ITEM_MAX = 1024,            /* transactions in one batch */
-    BATCH_SENT_MAX = 4,               /* batches that the store has at a time */
+    BATCH_ITEM_MAX = 1024,             /* transactions in one batch */
     BATCH_BYTES_MAX = 8 * 1024 * 1024, /* a batch that reached it takes no more */
     BATCH_SPARE_MAX = 4,
-    ROW_WAIT_MS = 10,                 /* so long rows wait for something that has to be written, */
-    ROW_WAIT_MAX = 256,               /* unless they are so many */
-    ID_BLOCK = 10000,                 /* ids reserved at a time; renewed when half of them are used */
-    ID_BLOCK_MAX = 1 << 20,           /* when they are used faster */
-    TXN_SPARE_MAX = 256,              /* ended transactions kept for reuse */
-    TXN_NAMES_INLINE = 128,           /* bytes of origin names that cost no allocation */
-    TXN_PART_MAX = 1024,              /* transactions that one takes back */
-    ITEM_SHOWN = 96,                  /* bytes of an item in a message */
-    FILE_USED_MAX = 16384,            /* files that one transaction uses */
+    ROW_WAIT_MS = 10,       /* so long rows wait for something that has to be written, */
+    ROW_WAIT_MAX = 256,     /* unless they are so many */
+    ID_BLOCK = 10000,       /* ids reserved at a time; renewed when half of them are used */
+    ID_BLOCK_MAX = 1 << 20, /* when they are used faster */
+    TXN_SPARE_MAX = 256,    /* ended transactions kept for reuse */
+    TXN_NAMES_INLINE = 128, /* bytes of origin names that cost no allocation */
+    TXN_PART_MAX = 1024,    /* transactions that one takes back */
+    ITEM_SHOWN = 96,        /* bytes of an item in a message */
+    FILE_USED_MAX = 16384,  /* files that one transaction uses */
 };
 
 enum txn_state { TXN_IDLE, TXN_OPEN, TXN_APPLYING, TXN_COMMITTING, TXN_UNDOING, TXN_ENDED };
@@ -148,7 +147,6 @@ struct batch {
     size_t effect_count, effect_cap;
     uint64_t bytes;
     struct list readers; /* transactions that end with it and have no item */
-    bool sent; /* the store has it */
     struct store_request request;
 };
 
@@ -176,10 +174,7 @@ struct txn_manager {
     size_t spare_count;
     struct list batches, spare_batches;
     size_t spare_batch_count;
-    size_t sent_count;       /* of batches, that the store has: the first ones */
-    bool writing;            /* the last of these is not written yet: no other may follow it */
-    uint64_t failed_from;    /* the first one that failed, when others are still sent; 0: none */
-    bool failed_ids;         /* one of these was to reserve ids */
+    struct batch *in_flight; /* the first of batches, when it was submitted */
     int64_t rows_due_ms;     /* when a batch of rows alone is submitted; -1: none waits */
     bool rows_wanted;        /* somebody is about to read them */
     uint64_t batch_next;

@@ -213,7 +213,7 @@ static enum err ids_begin(struct txn_manager *m, struct failure *why)
     m->id_wanted = true;
     while (m->id_wanted) { /* ends: the store answers every request */
         txn_poll(m, 0);
-        if (m->sent_count == 0 && m->id_wanted)
+        if (m->in_flight == NULL && m->id_wanted)
             return fail(why, ERR_NOMEM, "no memory to start");
         if (m->id_wanted)
             nap();

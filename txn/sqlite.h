@@ -39,7 +39,8 @@ enum {
     DB_PAGE_SIZE = 4096,
     DB_CACHE_KIB = 32 * 1024,
     DB_KEY_MAX = STORE_KEY_MAX,
-    DB_VALUE_MAX = 16 * 1024 * 1024 /* bytes */
+    DB_VALUE_MAX = 16 * 1024 * 1024, /* bytes */
+    DB_LARGE_VALUE = 64 * 1024       /* a longer one makes searches slow; the same number in from_3 */
 };
 
 /* Every statement, prepared once; the texts are in sqlite_statement.c. */
@@ -77,6 +78,7 @@ struct ledger {
     uint64_t event_last;     /* the newest event's id */
     uint64_t event_bytes;    /* what event holds, with EVENT_ROW_BYTES for each */
     uint64_t topic_mark, topic_mark_us; /* the newest event was topic_mark then; 0: not noted yet */
+    uint64_t large;          /* 1: there may be values in kv that make each search that meets one slow */
     uint64_t redo_serial;    /* what has a serial up to this is in kv */
     uint64_t redo_txn;       /* what has a higher one has an id from this on */
     uint64_t redo_bytes;     /* estimate of what recovery would have to read */

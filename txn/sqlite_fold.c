@@ -12,7 +12,8 @@
  *  4. At open, fresh is made again from what has a higher serial, in the order of commits. Some of it may be in kv
  *     already; the last record of each key is the same one, so folding it again changes nothing.
  *
- * What does not wait: early writes, whose transaction may never end; what is taken back; values too long to gain by it.
+ * What does not wait: early writes, whose transaction may never end; what is taken back; values too long to gain by it. And
+ * nothing does where there are very long values: a search that meets one is slow, so the table had better be as large as it can.
  */
 #include "txn/sqlite.h"
 
@@ -33,7 +34,8 @@ enum {
 int db_image_later(struct db *db, struct bytes key, const struct image *image, struct spot head, enum head_place was)
 {
     /* A sweep that cannot keep up, which it should, must not cost all memory. */
-    if ((image->present && image->value.len > WAITS_VALUE_MAX) || db->fresh.bytes / 2 > db->fresh_bytes)
+    if ((image->present && image->value.len > WAITS_VALUE_MAX) || db->ledger.large ||
+        db->fresh.bytes / 2 > db->fresh_bytes)
         return db_image_put(db, RESOURCE_KV, key, image, head, was);
     return fresh_put(&db->fresh, key, image, head, was) == OK ? SQLITE_OK : SQLITE_NOMEM;
 }
@@ -100,7 +102,8 @@ static bool fold_some(struct db *db, size_t budget, int *code)
 
 static bool sweep_due(const struct db *db)
 {
-    return db->ledger.folding || db->fresh.bytes >= db->fresh_bytes || db->ledger.redo_bytes >= db->redo_bytes;
+    return db->ledger.folding || db->fresh.bytes >= db->fresh_bytes || db->ledger.redo_bytes >= db->redo_bytes ||
+           (db->ledger.large && db->fresh.bytes > 0);
 }
 
 int db_fold(struct db *db, size_t budget)

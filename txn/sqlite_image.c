@@ -73,13 +73,22 @@ static int run_with_key(struct db *db, enum query id, struct bytes key)
     return db_run(db, id);
 }
 
+/* SQLite reads a whole row to compare its key, if the row is larger than its page. */
+static int note_large(struct db *db, const struct image *image)
+{
+    if (!image->present || image->value.len <= DB_LARGE_VALUE || db->ledger.large)
+        return SQLITE_OK;
+    db->ledger.large = 1;
+    return db_meta_put(db, "large_values", 1);
+}
+
 static int kv_put(struct db *db, struct bytes key, const struct image *image, struct spot head, bool may_be_gone)
 {
     enum query id = image->present ? Q_KV_PUT : Q_GONE_PUT;
     sqlite3_stmt *q = db->query[id];
-    int code = SQLITE_OK;
+    int code = note_large(db, image);
 
-    if (may_be_gone)
+    if (may_be_gone && code == SQLITE_OK)
         code = run_with_key(db, Q_GONE_DEL, key);
     if (!image->present && code == SQLITE_OK)
         code = run_with_key(db, Q_KV_DEL, key);

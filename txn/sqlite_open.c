@@ -341,6 +341,8 @@ static enum err load_facts(struct db *db, struct failure *why)
         code = db_meta_get(db, "topic_mark_us", &l->topic_mark_us);
     if (code == SQLITE_OK)
         code = db_meta_get(db, "topic_reach", &l->topic_reach);
+    if (code == SQLITE_OK)
+        code = db_meta_get(db, "large_values", &l->large);
     if (code != SQLITE_OK)
         return db_fail(db, code, "opening", why);
     l->history_stored = l->history_bytes;

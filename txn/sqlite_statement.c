@@ -177,7 +177,8 @@ static const char from_2[] =
 static const char from_3[] = SCHEMA_ROOT
     "REPLACE INTO meta(name, value) SELECT 'redo_serial', coalesce(max(value), 0) FROM meta "
     "WHERE name = 'serial_reserve';\n"
-    "REPLACE INTO meta(name, value) SELECT 'redo_txn', coalesce(max(id), 0) + 1 FROM txn;\n";
+    "REPLACE INTO meta(name, value) SELECT 'redo_txn', coalesce(max(id), 0) + 1 FROM txn;\n"
+    "REPLACE INTO meta(name, value) SELECT 'large_values', 1 WHERE EXISTS (SELECT 1 FROM kv WHERE length(value) > 65536);\n";
 
 const char *const db_schema_from[DB_FORMAT] = { [1] = from_1, [2] = from_2, [3] = from_3 };
 
@@ -230,7 +231,7 @@ static const char *const texts[Q_COUNT] = {
     [Q_TXN_UNDONE] = "UPDATE txn SET undone_by = ?2 WHERE id = ?1",
     [Q_UNDO_ADD] = "INSERT INTO undo(txn, seq, resource, key, before, after, prev_txn, prev_seq) "
                    "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    [Q_UNDO_BACK] = "SELECT resource, key, before, prev_txn, prev_seq, after IS NULL FROM undo "
+    [Q_UNDO_BACK] = "SELECT resource, key, before, prev_txn, prev_seq FROM undo "
                     "WHERE txn = ?1 ORDER BY seq DESC",
     [Q_UNDO_DEL] = "DELETE FROM undo WHERE txn = ?1",
     [Q_UNDO_DEL_SOME] = "DELETE FROM undo WHERE txn = ?1 AND seq < ?2 + (SELECT min(seq) FROM undo WHERE txn = ?1)",

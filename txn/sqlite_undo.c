@@ -44,7 +44,8 @@ static int change_back(struct db *db, sqlite3_stmt *q)
         code = spot_kept(db, &prev);
     if (code != SQLITE_OK)
         return code;
-    return db_image_put(db, resource, column_bytes(q, 1), &before, prev, column_u64(q, 5) == 1 ? HEAD_GONE : HEAD_KV);
+    /* Where it is the record does not tell: at open, what is redone may have been folded over it. */
+    return db_image_put(db, resource, column_bytes(q, 1), &before, prev, HEAD_UNKNOWN);
 }
 
 /* Newest first, and its records go. bytes: what it was counted with. */

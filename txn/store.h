@@ -197,11 +197,7 @@ struct store_request {
     enum store_kind kind;
     struct list link; /* the store's */
     void (*done)(struct store_request *); /* on the caller's thread, inside poll */
-    /* Of a commit: it is written, and only its sync is left, which fails with ERR_UNKNOWN or not at all. A commit that is
-     * submitted from now on is written meanwhile, and fails if this one does. Inside poll, before done, or never. NULL:
-     * nobody has anything to write meanwhile. */
-    void (*written)(struct store_request *);
-    struct list written_link;             /* the store's */
+    bool apart; /* in: of a commit: others are at work, whose reads need not wait for its sync */
     bool needs_sync;                      /* the store's: it wrote something, and is done when that is synced */
     void *owner;                          /* the caller's */
     struct failure why;                   /* the result, as above */

@@ -6,12 +6,12 @@
  *     submit ──► waiting ──► store's thread: db_commit, db_read, … ──► finished ──► poll ──► done()
  *                                                          └──► sync ─────┘
  *
- * What was written is synced on a thread of its own (store_sync.h), and what stands behind it waits for that, so that requests
- * are done in their order.
+ * While others are at work, what was written is synced on a thread of its own (store_sync.h), so that their reads need not wait for
+ * the disk. All else that stands behind it does, so that requests are done in their order.
  *
- * Invariants: a request is on one list, or in a thread's hands, or in a backup; a commit that is being synced may be on
- * `written`, too. wake() is called once each time that both finished and written were empty. The database belongs to the store's
- * thread from its start to its end, but for the sync of its log.
+ * Invariants: a request is on one list, or in a thread's hands, or in a backup. wake() is called once
+ * each time that finished stops being empty. The database belongs to the store's thread from its start to its end, but for
+ * the sync of its log.
  */
 #include "lib/check.h"
 #include "txn/sqlite.h"
@@ -44,19 +44,12 @@ struct store_sqlite {
     pthread_cond_t more;  /* something is waiting, or stop */
     pthread_cond_t some;  /* something is finished */
     struct list waiting, finished;
-    struct list written; /* by written_link */
     bool stop;
 };
 
 static struct store_sqlite *of(const struct store *store) { return (struct store_sqlite *)(void *)store; }
 
 /* --- the store's thread --- */
-
-/* With the lock. */
-static bool nothing_to_tell(const struct store_sqlite *s)
-{
-    return list_empty(&s->finished) && list_empty(&s->written);
-}
 
 /* On either thread. */
 static void finish_all(void *store, struct list *requests)
@@ -65,7 +58,7 @@ static void finish_all(void *store, struct list *requests)
     bool first;
 
     pthread_mutex_lock(&s->lock);
-    first = nothing_to_tell(s) && !list_empty(requests);
+    first = list_empty(&s->finished) && !list_empty(requests);
     list_move_all(requests, &s->finished);
     pthread_cond_signal(&s->some);
     pthread_mutex_unlock(&s->lock);
@@ -73,14 +66,14 @@ static void finish_all(void *store, struct list *requests)
         s->wake(s->wake_arg);
 }
 
-/* Behind what is being synced; must: it is to be synced, too; alone: nobody is going to write meanwhile. */
-static void pass_on(struct store_sqlite *s, struct list *requests, bool must, bool alone)
+/* Behind what is being synced; must: it is to be synced, too, apart: on the other thread. */
+static void pass_on(struct store_sqlite *s, struct list *requests, bool must, bool apart)
 {
     bool idle = s->sync == NULL || store_sync_idle(s->sync);
 
     if (s->sync == NULL || (!must && idle))
         finish_all(s, requests);
-    else if (alone && idle)
+    else if (idle && !apart)
         store_sync_now(s->sync, requests);
     else
         store_sync_add(s->sync, requests, must);
@@ -102,27 +95,10 @@ static void finish(struct store_sqlite *s, struct store_request *r)
     if (r->kind == STORE_GET)
         finish_all(s, &one);
     else
-        pass_on(s, &one, r->needs_sync, true);
+        pass_on(s, &one, r->needs_sync, false);
 }
 
 static struct store_request *request_of(struct list *node) { return list_entry(node, struct store_request, link); }
-
-/* Those who want to know learn that only the sync is left. False: nobody does. */
-static bool tell_written(struct store_sqlite *s, struct store_request *const *group, size_t n)
-{
-    bool first, some;
-
-    pthread_mutex_lock(&s->lock);
-    first = nothing_to_tell(s);
-    for (size_t i = 0; i < n; i++)
-        if (group[i]->written != NULL)
-            list_push(&s->written, &group[i]->written_link);
-    some = !list_empty(&s->written);
-    pthread_mutex_unlock(&s->lock);
-    if (first && some)
-        s->wake(s->wake_arg);
-    return some;
-}
 
 /* Commits what stands at the head of the list, and the commits right behind it. */
 static void serve_commits(struct store_sqlite *s, struct list *work)
@@ -131,7 +107,7 @@ static void serve_commits(struct store_sqlite *s, struct list *work)
     struct failure why = { 0 };
     struct list done;
     size_t n = 0;
-    bool told;
+    bool apart = false;
 
     list_init(&done);
     while (n < GROUP_MAX && !list_empty(work) && request_of(list_first(work))->kind == STORE_COMMIT) {
@@ -142,9 +118,9 @@ static void serve_commits(struct store_sqlite *s, struct list *work)
     for (size_t i = 0; i < n; i++) {
         group[i]->why = why;
         group[i]->needs_sync = why.err == OK;
+        apart |= group[i]->apart;
     }
-    told = why.err == OK && s->sync != NULL && tell_written(s, group, n);
-    pass_on(s, &done, why.err == OK, !told);
+    pass_on(s, &done, why.err == OK, apart);
 }
 
 static void backup_next(struct store_sqlite *s)
@@ -354,19 +330,13 @@ static void submit(struct store *store, struct store_request *r)
 static void poll(struct store *store)
 {
     struct store_sqlite *s = of(store);
-    struct list finished, written, *node;
+    struct list finished;
     struct store_request *r;
 
     list_init(&finished);
-    list_init(&written);
     pthread_mutex_lock(&s->lock);
     list_move_all(&s->finished, &finished);
-    list_move_all(&s->written, &written);
     pthread_mutex_unlock(&s->lock);
-    while ((node = list_pop(&written)) != NULL) {
-        r = list_entry(node, struct store_request, written_link);
-        r->written(r);
-    }
     while (!list_empty(&finished)) {
         r = request_of(list_pop(&finished));
         s->outstanding--;
@@ -424,7 +394,6 @@ static struct store_sqlite *store_new(const struct store_options *options)
     list_init(&s->listings);
     list_init(&s->waiting);
     list_init(&s->finished);
-    list_init(&s->written);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -1,5 +1,5 @@
 /*
- * Syncs on a thread of their own: while what was written is being synced, the store's thread writes what comes next.
+ * Syncs on a thread of their own: while the disk takes its time, the store's thread serves reads.
  *
  *     store's thread ──► waiting, in order ──► sync's thread: one sync for all that wait ──► finished
  *
@@ -26,7 +26,7 @@ void store_sync_free(struct store_sync **s);
 
 /* Takes the requests. must: they are finished after a sync that begins later than this; else after those before them. */
 void store_sync_add(struct store_sync *s, struct list *requests, bool must);
-/* The same as with must, at once, on this thread: which is faster where nobody has anything to write meanwhile. Only when idle. */
+/* The same as with must, at once, on this thread: which is faster where nobody has to read meanwhile. Only when idle. */
 void store_sync_now(struct store_sync *s, struct list *requests);
 /* Nothing is before a request that comes now. */
 bool store_sync_idle(struct store_sync *s);

@@ -42,8 +42,10 @@ while [ "$round" -lt 3 ]; do
     fi
     fill
     fail_with STORAGE resp SET large "@$dir/large"
-    fail_with STORAGE call ledger.bulk bulk: 7
-    expect "(nil)" resp GET bulk:0
+    if [ "$round" = 1 ]; then # later the log may have taken as much as it needs
+        fail_with STORAGE call ledger.bulk bulk: 7
+        expect "(nil)" resp GET bulk:0
+    fi
     claim "it still runs, and reads"
     [ "$daemon" = "$was" ] && kill -0 "$daemon" || fail "graftd ended"
     expect "$told" ctl get acct:bob

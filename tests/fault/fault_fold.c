@@ -283,17 +283,28 @@ static bool fault_at(int n)
     return stopped || answers->hit;
 }
 
-static void fault_at_each(int step)
+static void fault_at_each_of(uint64_t its_seed, int step)
 {
     int n;
 
-    seed = fold_seed();
+    seed = its_seed;
     chance.state = seed + 1;
     n = 1 + (int)chance_below(&chance, (unsigned)step);
     while (n < FAULTS_MAX && fault_at(n))
         n += step;
     print_message("%d\n", n);
     assert_in_range(n, 20, FAULTS_MAX - 1);
+}
+
+static void fault_at_each(int step) { fault_at_each_of(fold_seed(), step); }
+
+/* What a fold during the redo had brought to gone, and an undo after it back to kv, was in both. */
+static void a_key_is_in_one_table_after_redo_and_undo(void **state)
+{
+    (void)state;
+    what = DISK;
+    fault.code = SQLITE_OK;
+    fault_at_each_of(1795421247, SPARSE);
 }
 
 static void a_machine_that_stops_at_any_write_loses_nothing(void **state)
@@ -328,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_commit_without_memory_leaves_nothing),
+        cmocka_unit_test(a_key_is_in_one_table_after_redo_and_undo),
         cmocka_unit_test(a_write_that_fails_takes_nothing_with_it),
         cmocka_unit_test(a_machine_that_stops_at_any_write_loses_nothing),
     };

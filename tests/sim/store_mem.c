@@ -142,7 +142,7 @@ static void finish(struct store_mem *s, struct store_request *r)
 
     if (s->dead) {
         fail(&r->why, s->dead_err, "the store has stopped");
-    } else if (s->fail_armed && s->fail_kind == r->kind && (!r->needs_sync || s->fail_err == ERR_UNKNOWN)) {
+    } else if (s->fail_armed && s->fail_kind == r->kind) {
         err = s->fail_err;
         s->fail_armed = false;
         if (s->fail_applied)
@@ -163,29 +163,9 @@ static void mem_submit(struct store *store, struct store_request *r)
     struct store_mem *s = mem(store);
 
     failure_clear(&r->why);
-    r->needs_sync = false;
     r->link = (struct list){ 0 };
     list_push(&s->queue, &r->link);
     s->waiting++;
-}
-
-static bool going_to_fail(const struct store_mem *s, enum store_kind kind)
-{
-    return s->dead || (s->fail_armed && s->fail_kind == kind && s->fail_err != ERR_UNKNOWN);
-}
-
-/* The commits that are first in line wait for their sync alone, unless one is going to fail. */
-static void tell_written(struct store_mem *s)
-{
-    list_each (node, &s->queue) {
-        struct store_request *r = list_entry(node, struct store_request, link);
-
-        if (r->kind != STORE_COMMIT || going_to_fail(s, r->kind))
-            return;
-        if (!r->needs_sync && r->written != NULL)
-            r->written(r);
-        r->needs_sync = true; /* told */
-    }
 }
 
 static void mem_poll(struct store *store)
@@ -193,7 +173,6 @@ static void mem_poll(struct store *store)
     struct store_mem *s = mem(store);
     size_t n = s->waiting; /* what comes while these are answered waits for the next poll */
 
-    tell_written(s);
     if (n > 0 && ++s->polls < s->delay)
         return;
     s->polls = 0;

@@ -46,6 +46,7 @@ uint64_t crash_seed;
 char crash_files[4096];
 static uint64_t random_state;
 static struct daemon place;
+static pid_t running; /* the daemon */
 static unsigned kill_number, early_kills;
 
 _Noreturn void complain(const char *format, ...)
@@ -57,7 +58,9 @@ _Noreturn void complain(const char *format, ...)
     vfprintf(stderr, format, ap);
     va_end(ap);
     fputc('\n', stderr);
-    _exit(1); /* the daemon ends with us: PR_SET_PDEATHSIG */
+    if (running > 0 && kill(running, SIGKILL) == 0)
+        waitpid(running, NULL, 0); /* who starts another at once finds the socket free */
+    _exit(1);
 }
 
 /* ---- chance: the same for the same seed ---- */
@@ -282,14 +285,14 @@ static void load_and_kill(pid_t pid)
 /* A daemon that is ready, after some that did not live to be. */
 static pid_t start_again(unsigned kills)
 {
-    pid_t pid = daemon_start(&place);
+    pid_t pid = running = daemon_start(&place);
 
     while (kill_number < kills && draw(EARLY_ONE_IN) == 0) {
         sleep_us(draw(EARLY_MS_MAX * 1000));
         daemon_kill(pid);
         kill_number++;
         early_kills++;
-        pid = daemon_start(&place);
+        pid = running = daemon_start(&place);
     }
     return pid;
 }
@@ -331,7 +334,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     alarm(SECONDS_MAX);
 
-    pid = daemon_start(&place);
+    pid = running = daemon_start(&place);
     connection = daemon_ready(pid);
     for (int i = 0; i < RESOURCES; i++)
         resources[i]->set_up(connection);
