@@ -12,7 +12,11 @@ claim "a graft that forgets a value now and then is found out: the check can fai
 start
 sed 's/old\.len == 0 ? number/old.len == 0 || old.len % 64 > 60 ? number/' "$TOP/tests/e2e/lists.c" >"$dir/lists.c"
 load_graft "$dir/lists.c"
-exits 1 "$TOOL/history" "$GRAFTD_SOCKET" 1 1
+second=0
+while "$TOOL/history" "$GRAFTD_SOCKET" 1 1 >"$dir/stdout" 2>"$dir/stderr"; do # a slow machine does little in one
+    second=$((second + 1))
+    [ "$second" -lt 20 ] || fail "it was not"
+done
 grep -q -E "^(lost|incompatible|internal): " "$dir/stderr" || fail "it failed for another reason: $(cat "$dir/stderr")"
 stop
 rm -r "$dir/data"
