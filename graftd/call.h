@@ -44,13 +44,12 @@ struct call_request {
     uint32_t parent;    /* the number of that call in the transaction; 0: the transaction's own */
     bool trial;         /* a dry run: rolled back when it went well. With a transaction of its own alone */
     struct bytes token; /* the commit stores the reply for it, see txn_keep_reply; empty: none. Borrowed until done() */
-    struct bytes timer;  /* id of the timer that asks for it, which its transaction deletes first of all; empty: none.
+    struct bytes timer; /* id of the timer that asks for it, which its transaction deletes first of all; empty: none.
                             Borrowed. done() with ERR_ABSENT: it was not armed any more */
-    uint64_t asked_by;   /* for the history: the transaction that it was asked for in; 0: none */
-    uint64_t timeout_ms;             /* 0: the grant's limits alone */
-    struct call
-        *after; /* the one before it of the same connection, which is not decided; NULL: none. With a transaction
-                           of its own alone */
+    uint64_t asked_by;  /* for the history: the transaction that it was asked for in; 0: none */
+    uint64_t timeout_ms; /* 0: the grant's limits alone */
+    /* The one before it of the same connection, which is not decided; NULL: none. With a transaction of its own alone. */
+    struct call *after;
     const struct bytes *keys, *args; /* borrowed until done() */
     size_t key_count, arg_count;
 };

@@ -31,6 +31,8 @@ static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
     if (code == SQLITE_OK)
         return real(f)->pMethods->xWrite(real(f), p, n, at);
     real(f)->pMethods->xWrite(real(f), p, n / 2, at);
+    if (options.broken_off != NULL)
+        options.broken_off();
     return code;
 }
 

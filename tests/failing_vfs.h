@@ -14,8 +14,9 @@ typedef int failing_vfs_ask(enum vfs_operation operation);
 
 struct failing_vfs {
     failing_vfs_ask *ask;
-    bool for_all; /* also for who asks for no VFS by name; "failing" is its name */
-    bool no_sync; /* a sync that does not fail does nothing: for tests in which nobody pulls a plug */
+    void (*broken_off)(void); /* called after the half of a write that fails: a machine may stop there; or NULL */
+    bool for_all;             /* also for who asks for no VFS by name; "failing" is its name */
+    bool no_sync;             /* a sync that does not fail does nothing: for tests in which nobody pulls a plug */
 };
 
 /* Once. False: SQLite will not have it. */

@@ -6,6 +6,7 @@
  *     the nth write fails, for once or from there on
  *     the nth piece of memory is refused
  */
+#include "tests/failing_vfs.h"
 #include "tests/fold_kit.h"
 #include "tests/store_format_2.h"
 
@@ -26,7 +27,7 @@ enum { SPARSE = 1 };
 
 enum { STEPS = 40, FAULTS_MAX = 5000, STOPPED = 3 /* exit status */ };
 
-/* ---- the disk: SQLite's usual one, which counts ---- */
+/* ---- the disk ---- */
 
 static struct {
     int left;     /* writes until it is hit; below 1: never */
@@ -35,89 +36,19 @@ static struct {
     bool hit;
 } fault;
 
-struct shim {
-    sqlite3_file base;
-    sqlite3_file *real; /* behind this struct */
-};
-
-static sqlite3_vfs *usual;
-static sqlite3_vfs counting;
-
-static sqlite3_file *real(sqlite3_file *f) { return ((struct shim *)(void *)f)->real; }
-static int shim_close(sqlite3_file *f) { return real(f)->pMethods->xClose(real(f)); }
-static int shim_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
+static int ask(enum vfs_operation operation)
 {
-    return real(f)->pMethods->xRead(real(f), p, n, at);
-}
-
-static int shim_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
-{
-    if (fault.left < 1 || --fault.left > 0)
-        return real(f)->pMethods->xWrite(real(f), p, n, at);
+    if (operation != VFS_WRITE || fault.left < 1 || --fault.left > 0)
+        return SQLITE_OK;
     fault.hit = true;
     fault.left = fault.lasting ? 1 : 0;
-    real(f)->pMethods->xWrite(real(f), p, n / 2, at);
+    return fault.code != SQLITE_OK ? fault.code : SQLITE_IOERR;
+}
+
+static void broken_off(void)
+{
     if (fault.code == SQLITE_OK)
         _exit(STOPPED);
-    return fault.code;
-}
-
-static int shim_truncate(sqlite3_file *f, sqlite3_int64 size) { return real(f)->pMethods->xTruncate(real(f), size); }
-static int shim_sync(sqlite3_file *f, int flags)
-{
-    (void)f;
-    (void)flags;
-    return SQLITE_OK; /* nobody pulls a plug here: what was written is there */
-}
-static int shim_size(sqlite3_file *f, sqlite3_int64 *size) { return real(f)->pMethods->xFileSize(real(f), size); }
-static int shim_lock(sqlite3_file *f, int level) { return real(f)->pMethods->xLock(real(f), level); }
-static int shim_unlock(sqlite3_file *f, int level) { return real(f)->pMethods->xUnlock(real(f), level); }
-static int shim_reserved(sqlite3_file *f, int *out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); }
-static int shim_control(sqlite3_file *f, int op, void *arg)
-{
-    return real(f)->pMethods->xFileControl(real(f), op, arg);
-}
-static int shim_sector(sqlite3_file *f) { return real(f)->pMethods->xSectorSize(real(f)); }
-static int shim_device(sqlite3_file *f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); }
-
-static const sqlite3_io_methods methods = {
-    .iVersion = 1,
-    .xClose = shim_close,
-    .xRead = shim_read,
-    .xWrite = shim_write,
-    .xTruncate = shim_truncate,
-    .xSync = shim_sync,
-    .xFileSize = shim_size,
-    .xLock = shim_lock,
-    .xUnlock = shim_unlock,
-    .xCheckReservedLock = shim_reserved,
-    .xFileControl = shim_control,
-    .xSectorSize = shim_sector,
-    .xDeviceCharacteristics = shim_device,
-};
-
-static int shim_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *f, int flags, int *out)
-{
-    struct shim *shim = (struct shim *)(void *)f;
-    int code;
-
-    (void)vfs;
-    f->pMethods = NULL;
-    shim->real = (sqlite3_file *)(void *)(shim + 1);
-    code = usual->xOpen(usual, name, shim->real, flags, out);
-    if (code == SQLITE_OK)
-        f->pMethods = &methods;
-    return code;
-}
-
-static void counting_register(void)
-{
-    usual = sqlite3_vfs_find(NULL);
-    counting = *usual;
-    counting.zName = "counting";
-    counting.szOsFile += (int)sizeof(struct shim);
-    counting.xOpen = shim_open;
-    assert_int_equal(sqlite3_vfs_register(&counting, 0), SQLITE_OK);
 }
 
 /* ---- memory ---- */
@@ -151,7 +82,7 @@ static void kit_begin(uint64_t n)
     kit.options.fresh_bytes = bytes[n % 4];
     kit.options.redo_bytes = bytes[n / 4 % 4];
     kit.options.fold_keys = 1;
-    kit.options.vfs = "counting";
+    kit.options.vfs = "failing";
     fold_init(&model, seed);
 }
 
@@ -347,7 +278,7 @@ int main(void)
     here = pthread_self();
     answers = mmap(NULL, sizeof *answers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(answers != MAP_FAILED);
-    counting_register();
+    assert_true(failing_vfs_register(&(struct failing_vfs){ .ask = ask, .broken_off = broken_off, .no_sync = true }));
     alarm(600);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
