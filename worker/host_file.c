@@ -347,7 +347,7 @@ static int after(struct bytes path, struct bytes *next)
 
 int graft_file_list(graft_call *call, graft_bytes directory, graft_file_visit *visit, void *user)
 {
-    struct bytes path, from, at;
+    struct bytes path = { 0 }, from, at;
     struct reader items;
     bool more = true, stale;
     int rc = directory_path(directory, &path);
